@@ -1,0 +1,1 @@
+"""What all layers agree on: errors, identity, tables, records, recipes, providers, protocols. No I/O."""

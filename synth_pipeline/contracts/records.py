@@ -1,0 +1,57 @@
+"""The record: the value that a completion must parse into, built from its declaration."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from synth_pipeline.contracts.space import Declared
+
+Record = BaseModel
+
+
+class RecordField(Declared):
+    """One field of a record, in JSON-schema words."""
+
+    type: Literal["string", "integer", "number", "boolean", "string_list"]
+    description: str = Field(min_length=3)
+    min_length: int | None = Field(None, ge=0)
+    max_length: int | None = Field(None, ge=1)
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds_fit_the_type(self) -> Self:
+        numeric = self.type in {"integer", "number"}
+        if not numeric and (self.minimum is not None or self.maximum is not None):
+            raise ValueError(f"minimum and maximum go with integer and number, not {self.type}")
+        if (numeric or self.type == "boolean") and (self.min_length is not None or self.max_length is not None):
+            raise ValueError(f"min_length and max_length go with string and string_list, not {self.type}")
+        return self
+
+    def definition(self) -> tuple[Any, Any]:
+        """Return the field's Python type and pydantic field."""
+        python_type = {"string": str, "integer": int, "number": float, "boolean": bool, "string_list": list[str]}
+        limits = {"min_length": self.min_length, "max_length": self.max_length, "ge": self.minimum, "le": self.maximum}
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        return python_type[self.type], Field(description=self.description, **given)  # type: ignore[call-overload]  # limits fit the type, checked above
+
+
+class RecordDeclaration(Declared):
+    """The fields of a record and which of them is its text."""
+
+    text: str
+    fields: dict[str, RecordField] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _text_is_a_string_field(self) -> Self:
+        if self.text not in self.fields:
+            raise ValueError(f"text field {self.text!r} is not among the fields {sorted(self.fields)}")
+        if self.fields[self.text].type != "string":
+            raise ValueError(f"text field {self.text!r} is {self.fields[self.text].type}; it must be a string")
+        return self
+
+    def record_class(self, name: str) -> type[Record]:
+        """Return the pydantic class that a completion must parse into; unknown fields are refused."""
+        definitions = {field: declared.definition() for field, declared in self.fields.items()}
+        config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
+        return create_model(name, __config__=config, **definitions)  # type: ignore[call-overload,no-any-return]  # names come from YAML

@@ -1,0 +1,143 @@
+"""What a recipe may declare about its rules and expectations; `stages.validation` carries them out."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from synth_pipeline.contracts.space import Declared, Interval
+
+EXPECTATIONS = (
+    "ExpectColumnMeanToBeBetween",
+    "ExpectColumnMedianToBeBetween",
+    "ExpectColumnStdevToBeBetween",
+    "ExpectColumnUniqueValueCountToBeBetween",
+    "ExpectColumnProportionOfUniqueValuesToBeBetween",
+    "ExpectColumnValuesToBeBetween",
+    "ExpectColumnValuesToBeInSet",
+    "ExpectColumnValuesToNotBeNull",
+    "ExpectColumnValueLengthsToBeBetween",
+    "ExpectTableRowCountToBeBetween",
+)
+
+
+class Rule(Declared):
+    """A predicate on a record: what becomes of a record that fails it, and how many may fail."""
+
+    on_fail: Literal["reject", "flag"] = "reject"
+    min_pass_share: float = Field(0.5, ge=0, le=1, description="the plausibility check fails below this pass share")
+    source: str = "chosen"
+
+    rule: str
+
+    @property
+    def name(self) -> str:
+        """The rule's name in verdicts and checks."""
+        return self.rule
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The record's fields that the rule reads."""
+        return ()
+
+
+class PlausibleRange(Rule):
+    """A number of the record lies in the range of its value on an axis."""
+
+    rule: Literal["plausible_range"]
+    field: str
+    by: str
+    ranges: dict[str, Interval]
+
+    @property
+    def name(self) -> str:
+        return f"plausible_{self.field}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
+
+class Ordered(Rule):
+    """Numbers of the record do not decrease from the first field to the last (dates in order)."""
+
+    rule: Literal["ordered"]
+    order: list[str] = Field(min_length=2)
+
+    @property
+    def name(self) -> str:
+        return "ordered_" + "_".join((self.order[0], self.order[-1]))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return tuple(self.order)
+
+
+class NumberInText(Rule):
+    """A number of the record stands in its text, in digits."""
+
+    rule: Literal["number_in_text"]
+    field: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.field}_in_text"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
+
+class AsPlanned(Rule):
+    """Fields of the record equal what was planned."""
+
+    rule: Literal["as_planned"]
+    planned: list[str] = Field(min_length=1)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return tuple(self.planned)
+
+
+class StatesQuantity(Rule):
+    """The text states the planned value of its design check: healthy in a record, sick in a variant."""
+
+    rule: Literal["states_quantity"]
+
+
+class WordsBetween(Rule):
+    """The text's length in words lies in a range."""
+
+    rule: Literal["words_between"]
+    least: int = Field(ge=0)
+    most: int = Field(ge=1)
+
+
+class ExactDuplicate(Rule):
+    """No earlier record, and no reference example, has the same text (white space and case folded)."""
+
+    rule: Literal["exact_duplicate"]
+
+
+AnyRule = Annotated[
+    PlausibleRange | Ordered | NumberInText | AsPlanned | StatesQuantity | WordsBetween | ExactDuplicate,
+    Field(discriminator="rule"),
+]
+
+
+class Expectation(Declared):
+    """A Great Expectations statement about the valid records of a partition."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    expectation: Literal[EXPECTATIONS]  # type: ignore[valid-type]  # a tuple of literals, written once above
+    arguments: dict[str, Any] = {}
+    severity: Literal["warn", "error"] = "error"
+    blocking: bool = False
+    source: str = "chosen"
+
+
+class Skew(Declared):
+    """How far a margin of the valid records may lie from its target share."""
+
+    axes: list[str] = Field(min_length=1)
+    limit: float = Field(gt=0, le=1, description="largest allowed absolute gap between realised and target share")
+    blocking: bool = True

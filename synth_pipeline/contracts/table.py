@@ -1,0 +1,92 @@
+"""A table's shape, said once and checked at the door."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from synth_pipeline.contracts.errors import TableError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, polars type, whether null is allowed, and what it holds."""
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    description: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table.
+
+    Args:
+        name: the asset's name, and the table's inside the recipe's schema.
+        grain: what one row is.
+        key: the columns that name a row; no two rows share them.
+        columns: all columns, in order.
+    """
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def with_columns(self, extra: Sequence[Column]) -> "Table":
+        """Return this table with a recipe's own columns after the fixed ones."""
+        return replace(self, columns=(*self.columns, *extra))
+
+    @property
+    def schema(self) -> pl.Schema:
+        """The polars schema, in column order."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def empty(self) -> pl.DataFrame:
+        """Return a frame of this shape without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+    def frame(self, rows: Sequence[dict[str, object]]) -> pl.DataFrame:
+        """Return `rows` as a checked frame of this shape."""
+        return self.check(pl.DataFrame(rows, schema=self.schema, orient="row"))
+
+    def check(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return `frame` with its columns in order.
+
+        Raises:
+            TableError: a column is missing, unknown, of another type or null where it must not be, or a key is doubled.
+        """
+        self._check_names(frame)
+        ordered = frame.select(self.schema.names())
+        self._check_types(ordered)
+        self._check_nulls(ordered)
+        self._check_key(ordered)
+        return ordered
+
+    def _check_names(self, frame: pl.DataFrame) -> None:
+        expected, found = set(self.schema.names()), set(frame.columns)
+        for name in sorted(expected - found):
+            raise self._error(f"column {name!r} is missing", "add it where the frame is made")
+        for name in sorted(found - expected):
+            raise self._error(f"column {name!r} is not part of the table", "drop it, or declare it in the contract")
+
+    def _check_types(self, frame: pl.DataFrame) -> None:
+        for name, dtype in self.schema.items():
+            if frame.schema[name] != dtype:
+                raise self._error(f"column {name!r} is {frame.schema[name]}, not {dtype}", "cast it where it is made")
+
+    def _check_nulls(self, frame: pl.DataFrame) -> None:
+        counts = frame.null_count().row(0, named=True) if frame.width else {}
+        for column in self.columns:
+            if not column.nullable and counts[column.name]:
+                raise self._error(f"column {column.name!r} has {counts[column.name]} nulls", "fill it, or reject the rows")
+
+    def _check_key(self, frame: pl.DataFrame) -> None:
+        doubled = frame.filter(frame.select(self.key).is_duplicated())
+        if doubled.height:
+            first = doubled.select(self.key).row(0)
+            raise self._error(f"key {self.key} is doubled in {doubled.height} rows, first {first}", "make it unique")
+
+    def _error(self, what: str, fix: str) -> TableError:
+        return TableError(what, where=f"table {self.name}", fix=fix)
