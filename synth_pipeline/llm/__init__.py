@@ -1,0 +1,1 @@
+"""The edge to models: providers, client, call ledger, prompts and the embedded offline provider."""

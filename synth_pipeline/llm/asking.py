@@ -1,0 +1,164 @@
+"""One call to a model through LiteLLM, with its errors in our words."""
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from synth_pipeline.contracts.errors import CallError, PermanentCallError, TransientCallError
+from synth_pipeline.contracts.identity import canonical_json
+from synth_pipeline.contracts.protocols import CallRequest, Messages
+from synth_pipeline.contracts.providers import Price, Provider
+from synth_pipeline.llm.ledger import LedgerEntry
+from synth_pipeline.llm.providers import mask_secrets
+
+PER_MILLION = 1e-6
+SHOWN = 400
+
+
+def prepare_litellm() -> Any:
+    """Return LiteLLM, imported with its network look-ups, telemetry and debug prints off."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    litellm.drop_params = True
+    return litellm
+
+
+def call_parameters(request: CallRequest) -> dict[str, Any]:
+    """Return the parameters that shape the answer; they are part of the call's key."""
+    return {"temperature": request.temperature, "max_tokens": request.max_tokens, "seed": request.seed}
+
+
+async def ask(provider: Provider, request: CallRequest, messages: Messages, *, key: str, attempt: int, price: Price) -> LedgerEntry:
+    """Return one fresh completion, not yet kept or parsed.
+
+    Raises:
+        TransientCallError: a rate limit, time-out, broken connection or server error.
+        PermanentCallError: the provider refuses the request itself; carries its own message, secrets masked.
+    """
+    litellm = prepare_litellm()
+    started = time.perf_counter()
+    try:
+        response = await litellm.acompletion(**_arguments(provider, request, messages))
+    except litellm.exceptions.ContentPolicyViolationError as error:
+        refusal = mask_secrets(str(error), provider)[:SHOWN]
+        answer: Mapping[str, Any] = {"refusal": refusal, "finish_reason": "content_filter"}
+    except _litellm_errors(litellm) as error:
+        raise _in_our_words(litellm, error, provider, request) from None
+    else:
+        answer = _read(response)
+    return _entry(provider, request, messages, answer, key, attempt, price, time.perf_counter() - started)
+
+
+def _arguments(provider: Provider, request: CallRequest, messages: Messages) -> dict[str, Any]:
+    schema = {"name": request.schema_name, "schema": request.record_class.model_json_schema(), "strict": True}
+    return {
+        "model": provider.model_for(request.role),
+        "messages": [dict(message) for message in messages],
+        "response_format": {"type": "json_schema", "json_schema": schema},
+        "api_key": os.environ.get(provider.api_key_env) if provider.api_key_env else None,
+        "api_base": os.environ.get(provider.api_base_env) if provider.api_base_env else None,
+        "timeout": provider.timeout_s,
+        "num_retries": 0,
+        "max_retries": 0,
+        **call_parameters(request),
+    }
+
+
+def _read(response: Any) -> dict[str, Any]:
+    choices, usage = getattr(response, "choices", None), getattr(response, "usage", None)
+    answer = {
+        "tokens_in": getattr(usage, "prompt_tokens", 0) or 0,
+        "tokens_out": getattr(usage, "completion_tokens", 0) or 0,
+        "provider_request_id": getattr(response, "id", None),
+    }
+    if not choices:
+        return answer | {"finish_reason": "no_choices"}
+    message = choices[0].message
+    refusal = getattr(message, "refusal", None)
+    return answer | {
+        "content": message.content,
+        "refusal": refusal,
+        "finish_reason": choices[0].finish_reason or "unknown",
+    }
+
+
+def _entry(
+    provider: Provider,
+    request: CallRequest,
+    messages: Messages,
+    answer: Mapping[str, Any],
+    key: str,
+    attempt: int,
+    price: Price,
+    latency_s: float,
+) -> LedgerEntry:
+    tokens_in, tokens_out = answer.get("tokens_in", 0), answer.get("tokens_out", 0)
+    cost = (tokens_in * price.usd_per_mtok_in + tokens_out * price.usd_per_mtok_out) * PER_MILLION
+    return LedgerEntry(
+        call_key=key,
+        recipe_role=request.schema_name,
+        provider=provider.name,
+        model=provider.model_for(request.role),
+        template=request.template.path,
+        template_version=request.template.version,
+        template_sha256=request.template.sha256,
+        sample=request.sample,
+        attempt=attempt,
+        messages=canonical_json([dict(message) for message in messages]),
+        content=answer.get("content"),
+        refusal=answer.get("refusal"),
+        finish_reason=answer["finish_reason"],
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        cost_usd=cost,
+        completed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        latency_s=round(latency_s, 4),
+        provider_request_id=answer.get("provider_request_id"),
+    )
+
+
+def _litellm_errors(litellm: Any) -> tuple[type[Exception], ...]:
+    names = (
+        "APIError",
+        "APIConnectionError",
+        "APIResponseValidationError",
+        "AuthenticationError",
+        "BadRequestError",
+        "InternalServerError",
+        "NotFoundError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "ServiceUnavailableError",
+        "Timeout",
+        "UnprocessableEntityError",
+    )
+    return tuple(getattr(litellm.exceptions, name) for name in names if hasattr(litellm.exceptions, name))
+
+
+def _in_our_words(litellm: Any, error: Exception, provider: Provider, request: CallRequest) -> CallError:
+    kinds = litellm.exceptions
+    message = mask_secrets(str(error).splitlines()[0], provider)[:SHOWN]
+    where = f"provider {provider.name}, model {provider.model_for(request.role)}"
+    stops = (
+        kinds.AuthenticationError,
+        kinds.BadRequestError,
+        kinds.NotFoundError,
+        kinds.PermissionDeniedError,
+        kinds.UnprocessableEntityError,
+    )
+    if isinstance(error, stops):
+        return PermanentCallError(message, where=where, fix="check the key, the model's name and the row in providers.yaml")
+    return TransientCallError(message, where=where, fix="run again later", retry_after_s=_retry_after(error))
+
+
+def _retry_after(error: Exception) -> float | None:
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    try:
+        return float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
