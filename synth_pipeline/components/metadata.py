@@ -1,0 +1,71 @@
+"""What an asset's page says of a partition: counts, cost, previews, as Dagster metadata."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from synth_pipeline.llm.client import LedgeredCompleter
+
+CLOCKS = ("completed_at", "latency_s")
+
+
+def content_version(frame: pl.DataFrame) -> dg.DataVersion:
+    """Return a data version from the frame's content; when and how fast it was bought does not count."""
+    content = frame.drop(CLOCKS, strict=False).write_ndjson()
+    return dg.DataVersion(hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:24])
+
+
+def output(frame: pl.DataFrame, metadata: Mapping[str, Any]) -> dg.Output[pl.DataFrame]:
+    """Return the frame with its metadata and content version."""
+    return dg.Output(frame, metadata=dict(metadata), data_version=content_version(frame))
+
+
+def counts(frame: pl.DataFrame, column: str) -> dict[str, int]:
+    """Return how many rows each value of a column has, as numbers that the UI plots."""
+    tallied = frame.group_by(column).len().sort(column)
+    return {f"n_{value}": int(n) for value, n in tallied.iter_rows()}
+
+
+def purchases(completers: Iterable[LedgeredCompleter]) -> dict[str, int | float]:
+    """Return what was bought just now, what the ledger held already, and dollars spent now."""
+    usages = [completer.usage for completer in completers]
+    return {
+        "n_calls_bought": sum(usage.n_bought for usage in usages),
+        "n_calls_from_ledger": sum(usage.n_replayed for usage in usages),
+        "spent_now_usd": sum(usage.cost_usd for usage in usages),
+    }
+
+
+def generation_metadata(frame: pl.DataFrame) -> dict[str, Any]:
+    """Return states, tokens and dollars of generations or variants, and whether the offline stand-in wrote them."""
+    return {
+        **counts(frame, "state"),
+        "tokens_in": int(frame["tokens_in"].sum()),
+        "tokens_out": int(frame["tokens_out"].sum()),
+        "cost_usd": float(frame["cost_usd"].sum()),
+        "written_by": _writer(frame),
+    }
+
+
+def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    """Return a small frame as a table of scalars."""
+    rows = [{name: _cell(value) for name, value in row.items()} for row in frame.to_dicts()]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows]) if rows else _empty(frame)
+
+
+def _empty(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    columns = [dg.TableColumn(name) for name in frame.columns]
+    return dg.MetadataValue.table([], schema=dg.TableSchema(columns=columns))
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _writer(frame: pl.DataFrame) -> str:
+    if frame.is_empty():
+        return "nobody: no rows"
+    return "offline stand-in, not an LLM" if frame["offline"].any() else "LLM"

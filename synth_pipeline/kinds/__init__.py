@@ -1,0 +1,1 @@
+"""Kinds of datasets: which function does each stage."""
