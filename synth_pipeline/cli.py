@@ -13,19 +13,22 @@ from typing import Annotated, Any
 
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
-import typer  # noqa: E402  # telemetry is off before anything of Dagster is imported
-from rich.console import Console  # noqa: E402
+import typer
+from rich.console import Console
 
-from synth_pipeline.contracts.errors import InputError, SynthError  # noqa: E402
+from synth_pipeline.contracts.errors import InputError, SynthError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-out, err = Console(), Console(stderr=True)
+PIPE_WIDTH = 160
+out = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 Recipe = Annotated[str, typer.Argument(help="The recipe's name: its folder below synth_pipeline/defs/.")]
 Providers = Annotated[list[str] | None, typer.Option("--provider", "-p", help="Who writes; repeat for several.")]
 Seed = Annotated[int, typer.Option(help="The random seed; a partition.", min=0)]
 Reference = Annotated[
-    str | None, typer.Option(help="Another file of real examples, or a YAML file that maps one.", show_default="the recipe's")
+    str | None,
+    typer.Option(help="Another file of real examples, or a YAML file that maps one.", show_default="the recipe's"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
@@ -40,9 +43,10 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Materialize all seven assets for one or more providers, then merge the seed."""
-    from synth_pipeline.commands import run_recipe
+    from synth_pipeline.commands import RunRequest, run_recipe
 
-    report = run_recipe(recipe, provider or ["offline-terse"], seed=seed, limit=limit, reference=reference, console=err)
+    request = RunRequest(recipe, provider or ["offline-terse"], seed=seed, limit=limit, reference=reference)
+    report = run_recipe(request, console=err)
     if as_json:
         _print_json(report.as_dict())
     else:
@@ -95,11 +99,20 @@ def verify(
     from synth_pipeline.components.export_files import verify_export
 
     manifest = verify_export(export)
-    facts = {"export": str(export), "intact": True, "n_files": len(manifest["files"]), "n_items": manifest.get("n_items")}
+    facts = {
+        "export": str(export),
+        "intact": True,
+        "n_files": len(manifest["files"]),
+        "n_items": manifest.get("n_items"),
+    }
     if as_json:
         _print_json(facts)
     else:
-        out.print(f"{export}: intact, {facts['n_files']} files, {facts['n_items']} items", soft_wrap=True, markup=False)
+        out.print(
+            f"{export}: intact, {facts['n_files']} files, {facts['n_items']} items",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 @app.command()
@@ -125,7 +138,12 @@ def status(
 def _show_record(record: dict[str, Any]) -> None:
     facts = {name: value for name, value in record.items() if name not in {"text", "reasons"}}
     out.rule(style="dim")
-    out.print(", ".join(f"{name}={value}" for name, value in facts.items()), style="dim", markup=False, soft_wrap=True)
+    out.print(
+        ", ".join(f"{name}={value}" for name, value in facts.items()),
+        style="dim",
+        markup=False,
+        soft_wrap=True,
+    )
     out.print(record["text"] or "(no text)", markup=False)
     for reason in record["reasons"]:
         out.print(f"- {reason}", style="red", markup=False)

@@ -32,7 +32,7 @@ from synth_pipeline.llm.providers import (
 MERGED = "merged"
 MEMORY_LEDGER = "sqlite://"
 FUNNEL = ("provider", "planned", "written", "twins", "valid", "rejected", "flagged", "exported", "cost_usd")
-SCORE = ("provider", "family", "auc", "low", "high", "n_real", "n_synthetic", "floor_auc", "shuffled_auc", "verdict")
+SCORE = ("provider", "family", "AUC [95 %]", "n real", "n synth", "floor", "shuffled", "verdict")
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,20 @@ class RecipeReport:
 
     def show(self, console: Console) -> None:
         """Print the funnel, the figures with their n, where the files are, and what to do next."""
-        title = f"{self.recipe}, seed {self.seed}: planned → written → valid → exported (twins are flawed copies of records)"
+        title = f"{self.recipe}, seed {self.seed}: planned → written → valid → exported; twins are flawed copies"
         console.print(make_table(title, [funnel.as_dict() for funnel in self.funnels], FUNNEL))
         if self.scores:
-            console.print(make_table("Telling synthetic from real: AUC, 0.5 = cannot tell", list(self.scores), SCORE))
+            title = "Telling synthetic from real: AUC, 0.5 = cannot tell; floor: real from real"
+            console.print(make_table(title, [_score_row(score) for score in self.scores], SCORE))
         for line in self._lines():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _lines(self) -> list[str]:
         merged = [score for score in self.scores if score["provider"] == MERGED]
-        verdicts = [f"merged, {score['family']}: {score['verdict']}; {score['verdict_reason']}{_needed(score)}" for score in merged]
+        verdicts = [
+            f"merged, {score['family']}: {score['verdict']}; {score['verdict_reason']}{_needed(score)}"
+            for score in merged
+        ]
         offline = any(funnel.offline for funnel in self.funnels)
         stand_in = ["These records were written by the offline stand-in, not by an LLM: no figure here is an LLM's."]
         return [
@@ -75,7 +79,10 @@ class RecipeReport:
             *verdicts,
             *(stand_in if offline else []),
             _bought(self.runs),
-            *(f"failed check: {check.asset}:{check.name}{_weight(check.blocking)}: {check.description}" for check in _failed(self.runs)),
+            *(
+                f"{_told(check.severity)} {check.asset}:{check.name}{_weight(check.blocking)}: {check.description}"
+                for check in _failed(self.runs)
+            ),
             *(f"failed: {run.job} {run.partition}: {error}" for run in self.runs for error in run.errors),
             *(f"files: {relative(folder)}" for run in self.runs for folder in run.folders),
             *(f"verify: synth verify {relative(folder)}" for run in self.runs[-1:] for folder in run.folders),
@@ -83,8 +90,26 @@ class RecipeReport:
         ]
 
 
+def _score_row(score: Mapping[str, Any]) -> dict[str, Any]:
+    auc = score["auc"]
+    return {
+        "provider": score["provider"],
+        "family": score["family"],
+        "AUC [95 %]": None if auc is None else f"{auc:.3f} [{score['low']:.3f}, {score['high']:.3f}]",
+        "n real": score["n_real"],
+        "n synth": score["n_synthetic"],
+        "floor": score["floor_auc"],
+        "shuffled": score["shuffled_auc"],
+        "verdict": score["verdict"],
+    }
+
+
 def _needed(score: Mapping[str, Any]) -> str:
     return f"; {score['n_needed']} a side would decide" if score["n_needed"] else ""
+
+
+def _told(severity: str) -> str:
+    return "warning:" if severity == "WARN" else "failed check:"
 
 
 def _weight(blocking: bool) -> str:
@@ -103,9 +128,26 @@ def _bought(runs: Sequence[RunReport]) -> str:
     return f"calls: {bought} completions bought now for ${spent:.4f}, {held} found in the call ledger"
 
 
-def run_recipe(
-    recipe: str, names: Sequence[str], *, seed: int, limit: int | None, reference: str | None, console: Console
-) -> RecipeReport:
+@dataclass(frozen=True)
+class RunRequest:
+    """What `synth run` was asked to do.
+
+    Args:
+        recipe: the recipe's name.
+        providers: who writes.
+        seed: the partition's seed.
+        limit: records to plan; the recipe's number where None.
+        reference: another file of real examples, or a YAML file that maps one.
+    """
+
+    recipe: str
+    providers: Sequence[str]
+    seed: int = 0
+    limit: int | None = None
+    reference: str | None = None
+
+
+def run_recipe(request: RunRequest, console: Console) -> RecipeReport:
     """Materialize the chain of a recipe for each provider, then its merge; return what came of it.
 
     Everything that a user can get wrong is refused before the first run: recipe, provider, key, seed, reference.
@@ -113,21 +155,22 @@ def run_recipe(
     Raises:
         InputError: one of them is wrong; says which and what to do.
     """
-    override = str(Path(reference).expanduser().resolve()) if reference else None
+    recipe, names, seed = request.recipe, list(dict.fromkeys(request.providers)), request.seed
+    override = str(Path(request.reference).expanduser().resolve()) if request.reference else None
     os.chdir(find_project_folder())
     declaration = load_declaration(recipe)
     read = _require_input(declaration, names, seed, override)
-    config = _run_config(recipe, limit, override)
+    config = _run_config(recipe, request.limit, override)
     with project_instance() as instance:
         runner = Runner(code_location(), instance, ConsoleReporter(console))
         runs = []
-        for name in dict.fromkeys(names):
+        for name in names:
             console.print(f"{recipe}: {name}, seed {seed}", style="bold", markup=False)
             runs.append(run_job(runner, f"{recipe}_chain", f"{name}|{seed}", config["chain"]))
         if any(run.success for run in runs):
             runs.append(run_job(runner, f"{recipe}_merge", str(seed), config["merge"]))
     store = DuckDBStore(database=find_places().database)
-    funnels = tuple(read_funnel(store, recipe, name, seed) for name in dict.fromkeys(names))
+    funnels = tuple(read_funnel(store, recipe, name, seed) for name in names)
     scores = [row for name in names for row in read_scores(store, recipe, "discriminator_score", name, seed)]
     scores += read_scores(store, recipe, "merged_discriminator_score", MERGED, seed)
     return RecipeReport(recipe, seed, read.summary(), tuple(runs), funnels, tuple(scores))
@@ -139,7 +182,9 @@ def _require_input(declaration: Declaration, names: Sequence[str], seed: int, ov
     for member in declaration.recipe.panel.providers:
         require_environment(find_provider(declaration.providers, member))
     if seed >= count_seeds():
-        raise InputError(f"seed {seed} is no partition; there are {count_seeds()}", where="--seed", fix="raise SYNTH_SEEDS")
+        raise InputError(
+            f"seed {seed} is no partition; there are {count_seeds()}", where="--seed", fix="raise SYNTH_SEEDS"
+        )
     return load_reference(declaration, override)
 
 
@@ -215,6 +260,8 @@ def read_status(recipe: str | None) -> dict[str, list[dict[str, Any]]]:
                     }
                 )
     ledger_file = places.data / "ledger.sqlite"
-    spent = Ledger.open(places.ledger_url).spending() if ledger_file.exists() or "SYNTH_LEDGER_URL" in os.environ else []
+    spent = (
+        Ledger.open(places.ledger_url).spending() if ledger_file.exists() or "SYNTH_LEDGER_URL" in os.environ else []
+    )
     kept = [dict(row) for row in spent if recipe is None or str(row["recipe_role"]).startswith(f"{recipe}__")]
     return {"partitions": partitions, "spent": kept}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
-import dagster as dg  # noqa: E402  # telemetry is off before Dagster is imported
+import dagster as dg
 
 
 @dg.definitions

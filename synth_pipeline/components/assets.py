@@ -16,19 +16,20 @@ from synth_pipeline.components.reference import load_reference
 
 MERGED = "merged"
 LAW = {
-    "ontology": "What exists and how much of it: every axis value, constraint, number, flaw and rule, with its source and, "
-    "for structure, the votes of the panel. A contradicted fact is reported, never silently dropped.",
-    "sampling_plan": "Exactly what will be written: one row per planned record. Every margin is met to within one record, "
-    "every constraint obeyed; the same plan for every provider of a seed.",
-    "raw_generations": "What the provider wrote. Every planned record ends in exactly one state, and every completion is in "
-    "the call ledger before it is parsed: materializing again buys nothing twice. **This asset spends money.**",
+    "ontology": "What exists and how much of it: every axis value, constraint, number, flaw and rule, with its source "
+    "and, for structure, the votes of the panel. A contradicted fact is reported, never silently dropped.",
+    "sampling_plan": "Exactly what will be written: one row per planned record. Every margin is met to within one "
+    "record, every constraint obeyed; the same plan for every provider of a seed.",
+    "raw_generations": "What the provider wrote. Every planned record ends in exactly one state, and every completion "
+    "is in the call ledger before it is parsed: materializing again buys nothing twice. **This asset spends money.**",
     "flawed_variants": "Twins of records, damaged on purpose under a known label, with proof that exactly one sentence "
     "changed and states the sick value. **This asset spends money.**",
-    "validated_set": "Every record and variant as valid, rejected or flagged, with a verdict and a reason from every rule. "
-    "Nothing is dropped: the three ends sum to the input.",
-    "discriminator_score": "How well a classifier tells synthetic from real (AUC; 0.5 = cannot tell), with interval, floor and "
-    "shuffled baseline. Under 200 examples a side it is undecided and says what n is needed.",
-    "finetune_export": "The files that trainers read, split so that twins never straddle, with a manifest of SHA-256 sums.",
+    "validated_set": "Every record and variant as valid, rejected or flagged, with a verdict and a reason from every "
+    "rule. Nothing is dropped: the three ends sum to the input.",
+    "discriminator_score": "How well a classifier tells synthetic from real (AUC; 0.5 = cannot tell), with interval, "
+    "floor and shuffled baseline. Under 200 examples a side it is undecided and says what n is needed.",
+    "finetune_export": "The files that trainers read, split so that twins never straddle, with a manifest of SHA-256 "
+    "sums.",
     "merged_set": "The validated sets of all providers of a seed, without copies across providers.",
     "merged_discriminator_score": "The discriminator score of the merged set.",
     "merged_export": "The export of the merged set.",
@@ -124,7 +125,11 @@ def _sampling_plan(declaration: Declaration) -> dg.AssetsDefinition:
     @_asset(declaration, "sampling_plan", deps=("ontology",))
     def sampling_plan(context: dg.AssetExecutionContext, config: PlanConfig) -> dg.Output[pl.DataFrame]:
         frame = declaration.kind.sampling_plan(provider=provider_of(context), seed=seed_of(context), n=config.n_records)
-        margin = frame.group_by(declaration.recipe.label).len().sort("len", declaration.recipe.label, descending=[True, False])
+        margin = (
+            frame.group_by(declaration.recipe.label)
+            .len()
+            .sort("len", declaration.recipe.label, descending=[True, False])
+        )
         n_flawed = frame["flaw"].drop_nulls().len()
         return output(frame, {"n_planned": frame.height, "n_flaws_planned": n_flawed, "label_margin": table(margin)})
 
@@ -184,7 +189,11 @@ def _acceptance(frame: pl.DataFrame) -> dict[str, Any]:
     n_valid = frame.filter(pl.col("state") == "valid").height
     said = frame.filter(pl.col("state") != "valid").explode("reasons").drop_nulls("reasons")
     by_rule = said.group_by(pl.col("reasons").str.extract(r"^([^:]+)").alias("rule")).len().sort("len", descending=True)
-    return {**counts(frame, "state"), "acceptance_rate": n_valid / max(frame.height, 1), "reasons": table(by_rule)}
+    return {
+        **counts(frame, "state"),
+        "acceptance_rate": n_valid / max(frame.height, 1),
+        "reasons": table(by_rule),
+    }
 
 
 def _discriminator_score(declaration: Declaration) -> dg.AssetsDefinition:
@@ -202,7 +211,9 @@ def _score(
 ) -> dg.Output[pl.DataFrame]:
     reference = load_reference(declaration, config.reference)
     frame = declaration.kind.discriminator_score(items, reference.frame, provider=provider, seed=seed)
-    whole = frame.filter(pl.col("slice") == "all").select("family", "auc", "low", "high", "n_real", "n_synthetic", "verdict")
+    whole = frame.filter(pl.col("slice") == "all").select(
+        "family", "auc", "low", "high", "n_real", "n_synthetic", "verdict"
+    )
     aucs = {f"auc_{family}": auc for family, auc in whole.select("family", "auc").iter_rows() if auc is not None}
     return output(frame, {**aucs, "all": table(whole), "reference": reference.summary()})
 
@@ -226,7 +237,11 @@ def _export(
     folder = exports.write(declaration.name, provider, seed, bundle.files)
     return output(
         bundle.frame,
-        {**counts(bundle.frame, "split"), "folder": dg.MetadataValue.path(str(folder)), "n_files": len(bundle.files)},
+        {
+            **counts(bundle.frame, "split"),
+            "folder": dg.MetadataValue.path(str(folder)),
+            "n_files": len(bundle.files),
+        },
     )
 
 

@@ -1,6 +1,7 @@
 """Asset checks: what the stages conclude, reported to Dagster by partition."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -25,7 +26,11 @@ def _validated_checks(declaration: Declaration) -> dg.AssetChecksDefinition:
     cells = cell_partitions(declaration.providers)
     specs = [
         dg.AssetCheckSpec(
-            check.name, asset=asset, description=check.description, blocking=check.blocking, partitions_def=cells
+            check.name,
+            asset=asset,
+            description=check.description,
+            blocking=check.blocking,
+            partitions_def=cells,
         )
         for check in declared.values()
     ]
@@ -44,7 +49,7 @@ def _validated_checks(declaration: Declaration) -> dg.AssetChecksDefinition:
 
 
 def _result(asset: dg.AssetKey, check: DeclaredCheck, conclusion: Conclusion) -> dg.AssetCheckResult:
-    metadata: dict[str, object] = {
+    metadata: dict[str, Any] = {
         "observed": str(conclusion.observed),
         "limit": conclusion.limit,
         "n": conclusion.n,
@@ -73,7 +78,7 @@ def _gate_check(declaration: Declaration) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name=GATE,
         asset=asset,
-        description=f"No feature family tells synthetic from real with an AUC above {gate.limit:g} (undecided warns){above}.",
+        description=f"No family tells synthetic from real with an AUC above {gate.limit:g} (undecided warns){above}.",
         blocking=blocks,
         partitions_def=cell_partitions(declaration.providers),
     )

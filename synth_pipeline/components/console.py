@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
@@ -19,7 +20,7 @@ class ConsoleProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar: Bar | None = None
-        self._task = 0
+        self._task = TaskID(0)
 
     def start(self, total: int, label: str) -> None:
         """Show an empty bar."""
@@ -56,9 +57,13 @@ class ConsoleReporter:
 def make_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> Table:
     """Return a table of `rows`; what stands in cells is text, never markup."""
     names = list(columns)
-    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    table = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in names:
-        table.add_column(name, justify="right" if rows and isinstance(rows[0].get(name), int | float) else "left")
+        table.add_column(
+            name,
+            overflow="fold",
+            justify="right" if rows and isinstance(rows[0].get(name), int | float) else "left",
+        )
     for row in rows:
         table.add_row(*(escape(show(row.get(name))) for name in names))
     return table

@@ -46,7 +46,10 @@ class Declaration:
 
     def code_version(self, *roles: str) -> str:
         """Return a version of the recipe's content and of the templates of `roles`; it changes when they do."""
-        return digest(self.recipe.model_dump(mode="json"), *(self.templates[r].sha256 for r in roles if r in self.templates))
+        return digest(
+            self.recipe.model_dump(mode="json"),
+            *(self.templates[r].sha256 for r in roles if r in self.templates),
+        )
 
     @property
     def identity(self) -> dict[str, object]:
@@ -67,13 +70,19 @@ def declare(name: str, folder: Path, recipe: Recipe) -> Declaration:
         ProviderError: the providers file is broken.
     """
     if not NAME.match(name):
-        raise RecipeError(f"name {name!r} is not lower-case letters, digits and _", where=str(folder), fix="rename the folder")
+        raise RecipeError(
+            f"name {name!r} is not lower-case letters, digits and _",
+            where=str(folder),
+            fix="rename the folder",
+        )
     providers = load_providers(find_providers_file())
     for member in recipe.panel.providers:
         try:
             find_provider(providers, member)
         except InputError as error:
-            raise RecipeError(f"panel.providers: {error.what}", where=_shown(folder / DEFS_FILE), fix=error.fix) from None
+            raise RecipeError(
+                f"panel.providers: {error.what}", where=_shown(folder / DEFS_FILE), fix=error.fix
+            ) from None
     prompts = find_prompts_folder()
     templates = {role: load_template(prompts, name, role) for role in template_roles(recipe)}
     for role, template in templates.items():
@@ -94,7 +103,9 @@ def load_declaration(name: str, defs: Path = DEFS_FOLDER) -> Declaration:
         InputError: as `declare`.
     """
     if name not in list_recipes(defs):
-        raise RecipeError(f"unknown recipe {name!r}", where=_shown(defs), fix=f"use one of {', '.join(list_recipes(defs))}")
+        raise RecipeError(
+            f"unknown recipe {name!r}", where=_shown(defs), fix=f"use one of {', '.join(list_recipes(defs))}"
+        )
     file = defs / name / DEFS_FILE
     return declare(name, file.parent, read_recipe(file))
 
@@ -109,7 +120,9 @@ def read_recipe(file: Path) -> Recipe:
         text = file.read_text(encoding="utf-8")
         loaded = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"cannot be read: {error}", where=_shown(file), fix="mend the YAML; it is UTF-8 text") from error
+        raise RecipeError(
+            f"cannot be read: {error}", where=_shown(file), fix="mend the YAML; it is UTF-8 text"
+        ) from error
     if not isinstance(loaded, dict) or loaded.get("type") != COMPONENT:
         raise RecipeError("is not a text dataset", where=_shown(file), fix=f"begin with `type: {COMPONENT}`")
     try:

@@ -36,7 +36,9 @@ class ExportFolder(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yie
             _swap(fresh, target)
         except OSError as error:
             raise ExportError(
-                f"cannot be written: {error}", where=str(target), fix="free disk space or change permissions, then run again"
+                f"cannot be written: {error}",
+                where=str(target),
+                fix="free disk space or change permissions, then run again",
             ) from error
         return target
 
@@ -65,7 +67,7 @@ def verify_export(folder: Path) -> dict[str, Any]:
     """Return the manifest of an export whose files are all exactly as it says.
 
     Raises:
-        VerificationError: the manifest is missing or broken, or a file is missing, changed or not listed; names the first.
+        VerificationError: the manifest is missing or broken, or a file is missing, changed or not listed.
     """
     manifest = _read_manifest(folder)
     listed = {entry["path"]: entry for entry in manifest["files"]}

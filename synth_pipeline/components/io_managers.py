@@ -48,8 +48,7 @@ class DuckDBFrames(dg.ConfigurableIOManager):
             StorageError: the database cannot be written.
         """
         part = slice_of(context, self.single_dimension)
-        with self.store.connection() as db:
-            n_rows = replace_rows(db, part, obj)
+        n_rows = replace_rows(self.store, part, obj)
         context.add_output_metadata(
             {
                 "dagster/row_count": n_rows,
@@ -67,9 +66,7 @@ class DuckDBFrames(dg.ConfigurableIOManager):
         Raises:
             StorageError: the table does not exist; says what to materialize.
         """
-        part = slice_of(context, self.single_dimension)
-        with self.store.connection(read_only=True) as db:
-            return read_rows(db, part)
+        return read_rows(self.store, slice_of(context, self.single_dimension))
 
 
 @dataclass(frozen=True)
@@ -121,9 +118,7 @@ def slice_of(context: dg.OutputContext | dg.InputContext, single_dimension: str 
         return TableSlice(recipe, table, (single_dimension,), tuple((key,) for key in keys))
     dimensions = tuple(partitions.partition_dimension_names)
     cells = [partitions.get_partition_key_from_str(key).keys_by_dimension for key in keys]
-    return TableSlice(
-        recipe, table, dimensions, tuple(tuple(cell[name] for name in dimensions) for cell in cells)
-    )
+    return TableSlice(recipe, table, dimensions, tuple(tuple(cell[name] for name in dimensions) for cell in cells))
 
 
 def _names_of(key: dg.AssetKey) -> tuple[str, str]:
@@ -134,7 +129,7 @@ def _names_of(key: dg.AssetKey) -> tuple[str, str]:
     raise StorageError(what, fix="give it the key [recipe, asset]")
 
 
-def replace_rows(db: duckdb.DuckDBPyConnection, part: TableSlice, frame: pl.DataFrame) -> int:
+def replace_rows(store: DuckDBStore, part: TableSlice, frame: pl.DataFrame) -> int:
     """Replace the partitions of `part` by `frame` in one transaction; all of the table where it has none.
 
     Returns:
@@ -142,10 +137,12 @@ def replace_rows(db: duckdb.DuckDBPyConnection, part: TableSlice, frame: pl.Data
 
     Raises:
         TableError: the frame does not fit the table or its partitions.
+        StorageError: the database cannot be written.
     """
     _check_frame(part, frame)
     _check_partitions(part, frame)
-    with _registered(db, frame) as incoming:
+    rows = frame.to_arrow()  # before the database is locked
+    with store.connection() as db, _registered(db, rows) as incoming:
         if part.dimensions:
             _widen(db, part, incoming)
         with transaction(db):
@@ -154,19 +151,20 @@ def replace_rows(db: duckdb.DuckDBPyConnection, part: TableSlice, frame: pl.Data
             return _count(db, part)
 
 
-def read_rows(db: duckdb.DuckDBPyConnection, part: TableSlice) -> pl.DataFrame:
+def read_rows(store: DuckDBStore, part: TableSlice) -> pl.DataFrame:
     """Return the rows of `part`: by partition, and inside a partition in the order they were written.
 
     Raises:
         StorageError: the table does not exist; says what to materialize.
     """
-    types = column_types(db, part.recipe, part.table)
-    if not types:
-        fix = f"materialize the asset {part.recipe}/{part.table} first"
-        raise StorageError("the table does not exist", where=f"table {part.label}", fix=fix)
-    where, keys = _chosen(part, types)
-    order = ", ".join([*map(quoted, part.dimensions), ROW_ORDER])
-    return db.sql(f"select * from {part.name} where {where} order by {order}", params=keys).pl()
+    with store.connection(read_only=True) as db:
+        types = column_types(db, part.recipe, part.table)
+        if not types:
+            fix = f"materialize the asset {part.recipe}/{part.table} first"
+            raise StorageError("the table does not exist", where=f"table {part.label}", fix=fix)
+        where, keys = _chosen(part, types)
+        order = ", ".join([*map(quoted, part.dimensions), ROW_ORDER])
+        return db.sql(f"select * from {part.name} where {where} order by {order}", params=keys).pl()
 
 
 def _replace_table(db: duckdb.DuckDBPyConnection, part: TableSlice) -> None:
@@ -190,13 +188,13 @@ def _chosen(part: TableSlice, types: Types) -> tuple[str, list[list[str]]]:
 
 
 def _count(db: duckdb.DuckDBPyConnection, part: TableSlice) -> int:
-    found = db.execute(f"select count(*) from {part.name}").fetchone()
-    return int(found[0]) if found else 0
+    [(n_rows,)] = db.execute(f"select count(*) from {part.name}").fetchall()
+    return int(n_rows)
 
 
 @contextmanager
-def _registered(db: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> Iterator[Types]:
-    db.register(INCOMING, frame)
+def _registered(db: duckdb.DuckDBPyConnection, rows: object) -> Iterator[Types]:
+    db.register(INCOMING, rows)
     try:
         nothing = db.sql(f"select * from {INCOMING} limit 0")
         yield dict(zip(nothing.columns, nothing.types, strict=True))
@@ -220,9 +218,7 @@ def _widen(db: duckdb.DuckDBPyConnection, part: TableSlice, incoming: Types) -> 
 
 def _check_frame(part: TableSlice, frame: pl.DataFrame) -> None:
     if not isinstance(frame, pl.DataFrame):
-        raise part.error(
-            f"the asset returned a {type(frame).__name__}, not a polars DataFrame", "return a frame"
-        )
+        raise part.error(f"the asset returned a {type(frame).__name__}, not a polars DataFrame", "return a frame")
     if not frame.width:
         raise part.error("the frame has no columns", "give an empty frame its schema")
     _check_names(part, frame.columns)
@@ -260,9 +256,7 @@ def _check_partitions(part: TableSlice, frame: pl.DataFrame) -> None:
     outside = frame.join(_keys_like(part, frame), on=part.dimensions, how="anti")
     if outside.height:
         first = outside.select(part.dimensions).row(0, named=True)
-        what = (
-            f"{outside.height} rows lie outside the partitions written ({_shown(part.keys)}), first {first}"
-        )
+        what = f"{outside.height} rows lie outside the partitions written ({_shown(part.keys)}), first {first}"
         raise part.error(what, "return only rows of the run's own partitions")
 
 
@@ -325,7 +319,5 @@ def preview(frame: pl.DataFrame) -> dg.TableMetadataValue:
 def _cell(value: object) -> str | int | float | bool | None:
     if isinstance(value, bool | int) or value is None or (isinstance(value, float) and math.isfinite(value)):
         return value
-    text = (
-        json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else str(value)
-    )
+    text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else str(value)
     return text if len(text) <= N_PREVIEW_CHARACTERS else text[: N_PREVIEW_CHARACTERS - 1] + "…"

@@ -36,7 +36,7 @@ def find_project_folder() -> Path:
     """
     home = os.environ.get("DAGSTER_HOME")
     here = Path.cwd()
-    for folder in ([Path(home)] if home else [here, *here.parents]):
+    for folder in [Path(home)] if home else [here, *here.parents]:
         if (folder / INSTANCE_FILE).is_file():
             return folder
     raise InputError(f"no {INSTANCE_FILE} here or above", where=str(here), fix="run it inside the project's folder")

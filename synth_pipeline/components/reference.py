@@ -1,6 +1,6 @@
 """The reference: the user's real examples, read from CSV, JSONL or Parquet and mapped to the recipe's words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,9 @@ def load_reference(declaration: Declaration, override: str | None = None) -> Ref
             declared, folder = _read_mapping(path), path.parent
         elif declared is None:
             raise ReferenceFileError(
-                "the recipe maps no reference columns", where=override, fix="pass a YAML file with path, text and label"
+                "the recipe maps no reference columns",
+                where=override,
+                fix="pass a YAML file with path, text and label",
             )
         else:
             declared = declared.model_copy(update={"path": str(path)})
@@ -75,30 +77,43 @@ def _read_mapping(path: Path) -> ReferenceDeclaration:
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "mapping"
-        raise ReferenceFileError(f"{field}: {fault['msg']}", where=str(path), fix="give path, text, label and id") from None
+        raise ReferenceFileError(
+            f"{field}: {fault['msg']}", where=str(path), fix="give path, text, label and id"
+        ) from None
 
 
 def _read(file: Path) -> pl.DataFrame:
-    readers = {".csv": _read_csv, ".jsonl": pl.read_ndjson, ".ndjson": pl.read_ndjson, ".parquet": pl.read_parquet}
-    if file.suffix not in readers:
+    if file.suffix not in READERS:
         raise ReferenceFileError(
-            f"ending {file.suffix!r} is not known", where=str(file), fix=f"save it as one of {', '.join(readers)}"
+            f"ending {file.suffix!r} is not known",
+            where=str(file),
+            fix=f"save it as one of {', '.join(READERS)}",
         )
     try:
         if file.stat().st_size > MAX_BYTES:
             raise ReferenceFileError(f"larger than {MAX_BYTES:,} bytes", where=str(file), fix="pass a sample of it")
-        return readers[file.suffix](file)
+        return READERS[file.suffix](file)
     except FileNotFoundError:
         raise ReferenceFileError("no such file", where=str(file), fix="correct reference.path or --reference") from None
     except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise ReferenceFileError(
-            f"cannot be read: {reason}", where=str(file), fix=f"save it as valid UTF-8 {file.suffix[1:].upper()}"
+            f"cannot be read: {reason}",
+            where=str(file),
+            fix=f"save it as valid UTF-8 {file.suffix[1:].upper()}",
         ) from error
 
 
 def _read_csv(file: Path) -> pl.DataFrame:
     return pl.read_csv(file, infer_schema=False)
+
+
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": _read_csv,
+    ".jsonl": pl.read_ndjson,
+    ".ndjson": pl.read_ndjson,
+    ".parquet": pl.read_parquet,
+}
 
 
 def _map(raw: pl.DataFrame, declared: ReferenceDeclaration, file: Path, labels: Sequence[str]) -> Reference:
@@ -117,7 +132,9 @@ def _map(raw: pl.DataFrame, declared: ReferenceDeclaration, file: Path, labels: 
     doubled = kept["example_id"].is_duplicated()
     if declared.id and doubled.any():
         one = kept.filter(doubled)["example_id"][0]
-        raise ReferenceFileError(f"id {one!r} stands twice", where=str(file), fix="make ids unique, or map no id column")
+        raise ReferenceFileError(
+            f"id {one!r} stands twice", where=str(file), fix="make ids unique, or map no id column"
+        )
     kept = kept.unique("example_id", keep="first", maintain_order=True)
     unknown = kept.filter(pl.col("label").is_null() & pl.col("label_original").is_not_null())["label_original"]
     counts = unknown.value_counts(sort=True).sort("count", "label_original", descending=[True, False])

@@ -86,11 +86,17 @@ def run_job(runner: Runner, job: str, partition: str, config: Mapping[str, Any] 
 
 
 def _report(job: str, partition: str, result: dg.ExecuteInProcessResult) -> RunReport:
-    made = [event.step_materialization_data.materialization for event in result.all_events if event.is_step_materialization]
+    made = [
+        event.step_materialization_data.materialization for event in result.all_events if event.is_step_materialization
+    ]
     checks = result.get_asset_check_evaluations()
     failed = tuple(
         FailedCheck(
-            "/".join(check.asset_key.path), check.check_name, check.severity.value, bool(check.blocking), check.description or ""
+            "/".join(check.asset_key.path),
+            check.check_name,
+            check.severity.value,
+            bool(check.blocking),
+            check.description or "",
         )
         for check in checks
         if not check.passed

@@ -10,10 +10,10 @@ NEW_DATASET = Path(__file__).parent / "new_dataset"
 RECIPE_FILE = "defs.yaml"
 
 
-class TextDatasetScaffolder(dg.Scaffolder):  # type: ignore[type-arg]  # it takes no options
+class TextDatasetScaffolder(dg.Scaffolder):
     """Writes a recipe, and its prompts into `prompts/<name>/`; nothing that exists is overwritten."""
 
-    def scaffold(self, request: dg.ScaffoldRequest) -> None:  # type: ignore[type-arg]  # it takes no options
+    def scaffold(self, request: dg.ScaffoldRequest) -> None:
         """Write the files of a new recipe.
 
         Raises:

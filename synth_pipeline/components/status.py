@@ -46,13 +46,9 @@ def list_statuses(recipe: str, definitions: dg.Definitions, instance: dg.Dagster
     return [_status(recipe, partition, assets, resolver) for partition, assets in sorted(made.items())]
 
 
-def _status(
-    recipe: str, partition: str, assets: list[str], resolver: CachingStaleStatusResolver
-) -> PartitionStatus:
+def _status(recipe: str, partition: str, assets: list[str], resolver: CachingStaleStatusResolver) -> PartitionStatus:
     stale = [
-        asset
-        for asset in assets
-        if resolver.get_status(dg.AssetKey([recipe, asset]), partition) == StaleStatus.STALE
+        asset for asset in assets if resolver.get_status(dg.AssetKey([recipe, asset]), partition) == StaleStatus.STALE
     ]
     pending = [asset for asset in CHAIN if asset not in assets]
     return PartitionStatus(partition, tuple(assets), tuple(stale), tuple(pending))

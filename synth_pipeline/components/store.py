@@ -229,7 +229,7 @@ def column_types(db: duckdb.DuckDBPyConnection, recipe: str, table: str) -> dict
     """Return the DuckDB type of each column of `<recipe>.<table>`; empty where there is no such table."""
     name = table_name(recipe, table)
     here = "database_name = current_database() and schema_name = ? and table_name = ?"
-    found = db.execute(f"select 1 from duckdb_tables() where {here}", [recipe, table]).fetchone()
+    found = db.execute(f"select 1 from duckdb_tables() where {here}", [recipe, table]).fetchall()
     if not found:
         return {}
     nothing = db.sql(f"select * from {name} limit 0")

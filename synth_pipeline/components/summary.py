@@ -44,7 +44,13 @@ def read_funnel(store: DuckDBStore, recipe: str, provider: str, seed: int) -> Fu
     where = {"provider": provider, "seed": seed}
     plan, raw, variants, validated, export = (
         store.read(recipe, table, where)
-        for table in ("sampling_plan", "raw_generations", "flawed_variants", "validated_set", "finetune_export")
+        for table in (
+            "sampling_plan",
+            "raw_generations",
+            "flawed_variants",
+            "validated_set",
+            "finetune_export",
+        )
     )
     states = _counts(validated, "state")
     return Funnel(

@@ -43,7 +43,15 @@ class TextDataset(dg.Component):
         merge = [asset.key for asset in made if asset.key.path[-1].startswith("merged")]
         checks = build_checks(self.declaration)
         jobs = [
-            dg.define_asset_job(f"{name}_chain", dg.AssetSelection.assets(*chain), description="All seven assets of a partition."),
-            dg.define_asset_job(f"{name}_merge", dg.AssetSelection.assets(*merge), description="All providers of a seed together."),
+            dg.define_asset_job(
+                f"{name}_chain",
+                dg.AssetSelection.assets(*chain),
+                description="All seven assets of a partition.",
+            ),
+            dg.define_asset_job(
+                f"{name}_merge",
+                dg.AssetSelection.assets(*merge),
+                description="All providers of a seed together.",
+            ),
         ]
         return dg.Definitions(assets=assets, asset_checks=checks, jobs=jobs)

@@ -61,7 +61,7 @@ def variant_id(record: str, flaw: str, severity: str) -> str:
     return digest("variant", record, flaw, severity)
 
 
-def call_key(
+def call_key(  # noqa: PLR0913  # the key's parts are what they are; each is named
     *,
     model: str,
     messages: Sequence[Mapping[str, str]],
@@ -83,5 +83,12 @@ def call_key(
         attempt: 0 for the first ask, 1 for the repair.
     """
     return digest(
-        "call", model, [dict(m) for m in messages], dict(parameters), dict(schema), template_version, sample, attempt
+        "call",
+        model,
+        [dict(m) for m in messages],
+        dict(parameters),
+        dict(schema),
+        template_version,
+        sample,
+        attempt,
     )

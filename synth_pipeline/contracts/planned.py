@@ -18,7 +18,11 @@ def axis_columns(recipe: Recipe) -> tuple[Column, ...]:
 def planned_columns(recipe: Recipe) -> tuple[Column, ...]:
     """Return the columns of axes, their attributes and the numbers, in the recipe's order."""
     attributes = [
-        Column(name, _dtype([value.attributes[name] for value in axis.values.values()]), f"attribute of {axis_name}")
+        Column(
+            name,
+            _dtype([value.attributes[name] for value in axis.values.values()]),
+            f"attribute of {axis_name}",
+        )
         for axis_name, axis in recipe.axes.items()
         for name in axis.attribute_names
     ]

@@ -1,6 +1,6 @@
 """The recipe: the declaration of one dataset. It refuses contradictions when it loads."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -51,7 +51,9 @@ class ReferenceDeclaration(Declared):
     text: str | list[str]
     label: str | list[str] | None = None
     id: str | list[str] | None = None
-    labels: dict[str, str] = Field({}, description="label in the file -> label of the recipe; equal ones map by themselves")
+    labels: dict[str, str] = Field(
+        {}, description="label in the file -> label of the recipe; equal ones map by themselves"
+    )
 
 
 class Gate(Declared):
@@ -65,10 +67,17 @@ class Gate(Declared):
 class Export(Declared):
     """How the valid items leave: splits by share, and the template that makes a conversation of an item."""
 
-    splits: dict[Literal["train", "validation", "test"], float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+    splits: dict[str, float] = {
+        "train": 0.8,
+        "validation": 0.1,
+        "test": 0.1,
+    }
 
     @model_validator(mode="after")
     def _splits_sum_to_one(self) -> Self:
+        unknown = sorted(set(self.splits) - set(SPLITS))
+        if unknown:
+            raise ValueError(f"unknown splits {unknown}; there are {list(SPLITS)}")
         total = sum(self.splits.values())
         if min(self.splits.values()) < 0 or abs(total - 1) > SPLIT_TOLERANCE:
             raise ValueError(f"splits {self.splits} must be 0 or more and sum to 1; they sum to {total:g}")
@@ -181,7 +190,9 @@ def _unknown(what: str, name: str, known: Any) -> list[str]:
 def _values_problems(recipe: Recipe, where: str, axis: str, values: Any) -> list[str]:
     unknown = _unknown(f"{where}: axis", axis, recipe.axes)
     return unknown or [
-        problem for value in values for problem in _unknown(f"{where}: value of {axis!r}", value, recipe.axes[axis].values)
+        problem
+        for value in values
+        for problem in _unknown(f"{where}: value of {axis!r}", value, recipe.axes[axis].values)
     ]
 
 
@@ -262,7 +273,9 @@ def _all_tags(recipe: Recipe) -> set[str]:
 
 def _rule_problems(recipe: Recipe) -> list[str]:
     names = [rule.name for rule in recipe.rules]
-    problems = [f"rules: {name!r} is declared twice; keep one" for name in sorted({n for n in names if names.count(n) > 1})]
+    problems = [
+        f"rules: {name!r} is declared twice; keep one" for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     for index, rule in enumerate(recipe.rules):
         for field in rule.fields:
             problems += _unknown(f"rules.{index}: record field", field, recipe.record.fields)
@@ -282,6 +295,7 @@ def _limit_problems(recipe: Recipe) -> list[str]:
         problems += _unknown(f"reference.labels.{original}: label", label, recipe.labels)
     if recipe.panel.confirm > len(recipe.panel.providers) and len(recipe.panel.providers) > 1:
         problems.append(
-            f"panel.confirm is {recipe.panel.confirm}, but the panel has {len(recipe.panel.providers)} providers; lower it"
+            f"panel.confirm is {recipe.panel.confirm}, but the panel has {len(recipe.panel.providers)} providers; "
+            "lower it"
         )
     return problems

@@ -30,8 +30,19 @@ class RecordField(Declared):
 
     def definition(self) -> tuple[Any, Any]:
         """Return the field's Python type and pydantic field."""
-        python_type = {"string": str, "integer": int, "number": float, "boolean": bool, "string_list": list[str]}
-        limits = {"min_length": self.min_length, "max_length": self.max_length, "ge": self.minimum, "le": self.maximum}
+        python_type = {
+            "string": str,
+            "integer": int,
+            "number": float,
+            "boolean": bool,
+            "string_list": list[str],
+        }
+        limits = {
+            "min_length": self.min_length,
+            "max_length": self.max_length,
+            "ge": self.minimum,
+            "le": self.maximum,
+        }
         given = {name: limit for name, limit in limits.items() if limit is not None}
         return python_type[self.type], Field(description=self.description, **given)  # type: ignore[call-overload]  # limits fit the type, checked above
 

@@ -50,10 +50,12 @@ class PlausibleRange(Rule):
 
     @property
     def name(self) -> str:
+        """The rule's name in verdicts and checks."""
         return f"plausible_{self.field}"
 
     @property
     def fields(self) -> tuple[str, ...]:
+        """The record's fields that the rule reads."""
         return (self.field,)
 
 
@@ -65,10 +67,12 @@ class Ordered(Rule):
 
     @property
     def name(self) -> str:
+        """The rule's name in verdicts and checks."""
         return "ordered_" + "_".join((self.order[0], self.order[-1]))
 
     @property
     def fields(self) -> tuple[str, ...]:
+        """The record's fields that the rule reads."""
         return tuple(self.order)
 
 
@@ -80,10 +84,12 @@ class NumberInText(Rule):
 
     @property
     def name(self) -> str:
+        """The rule's name in verdicts and checks."""
         return f"{self.field}_in_text"
 
     @property
     def fields(self) -> tuple[str, ...]:
+        """The record's fields that the rule reads."""
         return (self.field,)
 
 
@@ -95,6 +101,7 @@ class AsPlanned(Rule):
 
     @property
     def fields(self) -> tuple[str, ...]:
+        """The record's fields that the rule reads."""
         return tuple(self.planned)
 
 

@@ -80,7 +80,9 @@ class Table:
         counts = frame.null_count().row(0, named=True) if frame.width else {}
         for column in self.columns:
             if not column.nullable and counts[column.name]:
-                raise self._error(f"column {column.name!r} has {counts[column.name]} nulls", "fill it, or reject the rows")
+                raise self._error(
+                    f"column {column.name!r} has {counts[column.name]} nulls", "fill it, or reject the rows"
+                )
 
     def _check_key(self, frame: pl.DataFrame) -> None:
         doubled = frame.filter(frame.select(self.key).is_duplicated())

@@ -68,7 +68,12 @@ ONTOLOGY = Table(
         Column("votes", INT, "providers of the panel that confirm it; null where nobody was asked", nullable=True),
         Column("voters", INT, "providers of the panel that answered", nullable=True),
         Column("supporters", NAMES, "the providers that confirm it"),
-        Column("own_vote", FLAG, "this partition's provider's vote; null where it is not on the panel", nullable=True),
+        Column(
+            "own_vote",
+            FLAG,
+            "this partition's provider's vote; null where it is not on the panel",
+            nullable=True,
+        ),
         Column("status", TEXT, "confirmed, contradicted, no_consensus or declared"),
     ),
 )
@@ -89,7 +94,13 @@ RAW_GENERATIONS = Table(
     "raw_generations",
     "one row per planned record",
     ("provider", "seed", "record_id"),
-    (Column("record_id", TEXT, "identity of what the provider wrote"), *PLANNED, *PARTITION, *WRITTEN, *PROVENANCE),
+    (
+        Column("record_id", TEXT, "identity of what the provider wrote"),
+        *PLANNED,
+        *PARTITION,
+        *WRITTEN,
+        *PROVENANCE,
+    ),
 )
 FLAWED_VARIANTS = Table(
     "flawed_variants",
@@ -125,7 +136,11 @@ VALIDATED_SET = Table(
         *FLAW,
         Column("state", TEXT, "valid, rejected or flagged"),
         Column("reasons", NAMES, "why it is not valid, one entry per rule that says so"),
-        Column("verdicts", VERDICTS, "what every rule said: pass, reject, flag or not_applicable, with its reason"),
+        Column(
+            "verdicts",
+            VERDICTS,
+            "what every rule said: pass, reject, flag or not_applicable, with its reason",
+        ),
         Column("text", TEXT, "the record's text field", nullable=True),
         Column("record", TEXT, "the parsed record as canonical JSON", nullable=True),
         Column("checksum", TEXT, "SHA-256 of the record's canonical JSON", nullable=True),
@@ -141,7 +156,12 @@ DISCRIMINATOR_SCORE = Table(
         *PARTITION,
         Column("slice", TEXT, "which records: all, or axis=value"),
         Column("family", TEXT, "what the classifier sees: words or surface"),
-        Column("auc", REAL, "mean AUC over grouped folds of telling synthetic from real; 0.5 = cannot tell", nullable=True),
+        Column(
+            "auc",
+            REAL,
+            "mean AUC over grouped folds of telling synthetic from real; 0.5 = cannot tell",
+            nullable=True,
+        ),
         Column("low", REAL, "lower bound of its 95 % interval", nullable=True),
         Column("high", REAL, "upper bound of its 95 % interval", nullable=True),
         Column("n_real", INT, "real examples compared"),
@@ -176,7 +196,9 @@ FINETUNE_EXPORT = Table(
         Column("sha256", TEXT, "SHA-256 of the line's text"),
     ),
 )
-MERGED_SET = Table("merged_set", "one row per record and variant of any provider", VALIDATED_SET.key, VALIDATED_SET.columns)
+MERGED_SET = Table(
+    "merged_set", "one row per record and variant of any provider", VALIDATED_SET.key, VALIDATED_SET.columns
+)
 REFERENCE = Table(
     "reference",
     "one row per real example",

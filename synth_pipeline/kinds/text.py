@@ -26,7 +26,7 @@ FLAW_HOLES = (
 
 
 def template_roles(recipe: Recipe) -> tuple[str, ...]:
-    """Return the roles that need a template: no flaw template without flaws, no structure template without questions."""
+    """Return the roles that need a template: none for flaws or questions that the recipe lacks."""
     asks = any(axis.question for axis in recipe.axes.values())
     skipped = {role for role, needed in (("flaw", bool(recipe.flaws)), ("structure", asks)) if not needed}
     return tuple(role for role in TEMPLATE_ROLES if role not in skipped)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +34,18 @@ def call_parameters(request: CallRequest) -> dict[str, Any]:
     return {"temperature": request.temperature, "max_tokens": request.max_tokens, "seed": request.seed}
 
 
-async def ask(provider: Provider, request: CallRequest, messages: Messages, *, key: str, attempt: int, price: Price) -> LedgerEntry:
+@dataclass(frozen=True)
+class Purchase:
+    """One completion to be bought: the request, the prompt as it stands now, its key, attempt and price."""
+
+    request: CallRequest
+    messages: Messages
+    key: str
+    attempt: int
+    price: Price
+
+
+async def ask(provider: Provider, purchase: Purchase) -> LedgerEntry:
     """Return one fresh completion, not yet kept or parsed.
 
     Raises:
@@ -43,22 +55,23 @@ async def ask(provider: Provider, request: CallRequest, messages: Messages, *, k
     litellm = prepare_litellm()
     started = time.perf_counter()
     try:
-        response = await litellm.acompletion(**_arguments(provider, request, messages))
+        response = await litellm.acompletion(**_arguments(provider, purchase))
     except litellm.exceptions.ContentPolicyViolationError as error:
         refusal = mask_secrets(str(error), provider)[:SHOWN]
         answer: Mapping[str, Any] = {"refusal": refusal, "finish_reason": "content_filter"}
     except _litellm_errors(litellm) as error:
-        raise _in_our_words(litellm, error, provider, request) from None
+        raise _in_our_words(litellm, error, provider, purchase.request) from None
     else:
         answer = _read(response)
-    return _entry(provider, request, messages, answer, key, attempt, price, time.perf_counter() - started)
+    return _entry(provider, purchase, answer, time.perf_counter() - started)
 
 
-def _arguments(provider: Provider, request: CallRequest, messages: Messages) -> dict[str, Any]:
+def _arguments(provider: Provider, purchase: Purchase) -> dict[str, Any]:
+    request = purchase.request
     schema = {"name": request.schema_name, "schema": request.record_class.model_json_schema(), "strict": True}
     return {
         "model": provider.model_for(request.role),
-        "messages": [dict(message) for message in messages],
+        "messages": [dict(message) for message in purchase.messages],
         "response_format": {"type": "json_schema", "json_schema": schema},
         "api_key": os.environ.get(provider.api_key_env) if provider.api_key_env else None,
         "api_base": os.environ.get(provider.api_base_env) if provider.api_base_env else None,
@@ -87,20 +100,12 @@ def _read(response: Any) -> dict[str, Any]:
     }
 
 
-def _entry(
-    provider: Provider,
-    request: CallRequest,
-    messages: Messages,
-    answer: Mapping[str, Any],
-    key: str,
-    attempt: int,
-    price: Price,
-    latency_s: float,
-) -> LedgerEntry:
+def _entry(provider: Provider, purchase: Purchase, answer: Mapping[str, Any], latency_s: float) -> LedgerEntry:
+    request, price = purchase.request, purchase.price
     tokens_in, tokens_out = answer.get("tokens_in", 0), answer.get("tokens_out", 0)
     cost = (tokens_in * price.usd_per_mtok_in + tokens_out * price.usd_per_mtok_out) * PER_MILLION
     return LedgerEntry(
-        call_key=key,
+        call_key=purchase.key,
         recipe_role=request.schema_name,
         provider=provider.name,
         model=provider.model_for(request.role),
@@ -108,8 +113,8 @@ def _entry(
         template_version=request.template.version,
         template_sha256=request.template.sha256,
         sample=request.sample,
-        attempt=attempt,
-        messages=canonical_json([dict(message) for message in messages]),
+        attempt=purchase.attempt,
+        messages=canonical_json([dict(message) for message in purchase.messages]),
         content=answer.get("content"),
         refusal=answer.get("refusal"),
         finish_reason=answer["finish_reason"],
@@ -152,7 +157,9 @@ def _in_our_words(litellm: Any, error: Exception, provider: Provider, request: C
         kinds.UnprocessableEntityError,
     )
     if isinstance(error, stops):
-        return PermanentCallError(message, where=where, fix="check the key, the model's name and the row in providers.yaml")
+        return PermanentCallError(
+            message, where=where, fix="check the key, the model's name and the row in providers.yaml"
+        )
     return TransientCallError(message, where=where, fix="run again later", retry_after_s=_retry_after(error))
 
 

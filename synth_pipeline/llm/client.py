@@ -5,14 +5,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from synth_pipeline.contracts.errors import SynthError, TransientCallError
 from synth_pipeline.contracts.identity import call_key
 from synth_pipeline.contracts.protocols import CallRequest, CallResult, Messages, Progress
 from synth_pipeline.contracts.providers import Price, Provider
-from synth_pipeline.llm.asking import ask, call_parameters, prepare_litellm
+from synth_pipeline.llm.asking import Purchase, ask, call_parameters, prepare_litellm
 from synth_pipeline.llm.ledger import Ledger, LedgerEntry
+from synth_pipeline.llm.limits import Pace, worst_case_tokens
 from synth_pipeline.llm.parsing import Parsed, parse_completion
 from synth_pipeline.llm.providers import price_of, require_environment
 
@@ -44,11 +51,16 @@ class LedgeredCompleter:
     """
 
     def __init__(
-        self, provider: Provider, ledger: Ledger, progress: Progress, prepare: Callable[[], object] = prepare_litellm
+        self,
+        provider: Provider,
+        ledger: Ledger,
+        progress: Progress,
+        prepare: Callable[[], object] = prepare_litellm,
     ) -> None:
         require_environment(provider)
         self._row, self._ledger, self._progress, self._prepare = provider, ledger, progress, prepare
         self._prices: dict[str, Price] = {}
+        self._pace = Pace(provider.rpm, provider.tpm)
         self.usage = Usage()
 
     @property
@@ -91,7 +103,9 @@ class LedgeredCompleter:
             try:
                 entries.append(await self._bought(request, messages, attempt))
             except TransientCallError as error:
-                return self._result(request, Parsed("failed", f"given up after {MAX_TRIES} tries: {error.what}"), entries)
+                return self._result(
+                    request, Parsed("failed", f"given up after {MAX_TRIES} tries: {error.what}"), entries
+                )
             parsed = parse_completion(entries[-1], request.record_class)
             if parsed.state != "unparsable":
                 break
@@ -104,21 +118,25 @@ class LedgeredCompleter:
         if entry is not None:
             self.usage.n_replayed += 1
             return entry
-        entry = await self._ask_patiently(request, messages, key, attempt)
+        entry = await self._ask_patiently(Purchase(request, messages, key, attempt, self._price(request)))
         self._ledger.append(entry)
         self.usage.n_bought += 1
         self.usage.cost_usd += entry.cost_usd
         return entry
 
-    async def _ask_patiently(self, request: CallRequest, messages: Messages, key: str, attempt: int) -> LedgerEntry:
-        price = self._price(request)
+    async def _ask_patiently(self, purchase: Purchase) -> LedgerEntry:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientCallError),
             stop=stop_after_attempt(MAX_TRIES),
             wait=_wait,
             reraise=True,
         )
-        return await retrying(ask, self._row, request, messages, key=key, attempt=attempt, price=price)
+
+        async def ask_at_pace() -> LedgerEntry:
+            await self._pace.wait(worst_case_tokens(purchase.request, purchase.messages))
+            return await ask(self._row, purchase)
+
+        return await retrying(ask_at_pace)
 
     def _price(self, request: CallRequest) -> Price:
         model = self._row.model_for(request.role)

@@ -13,7 +13,7 @@ from synth_pipeline.llm.ledger import LedgerEntry
 
 FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?```", re.DOTALL)
 REFUSAL = re.compile(
-    r"\s*(i['’]?m sorry|i am sorry|sorry,|i can(no|['’])t|i can not|i am (not able|unable)|i['’]m (not able|unable)|i won['’]t)",
+    r"\s*(i['’]?m sorry|i am sorry|sorry,|i can(no|['’])t|i can not|i( am|['’]m) (not able|unable)|i won['’]t)",
     re.IGNORECASE,
 )
 SHOWN = 300

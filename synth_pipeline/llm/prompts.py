@@ -116,7 +116,9 @@ def load_template(folder: Path, recipe: str, role: str) -> PromptTemplate:
         content = (folder / relative).read_bytes()
         text = content.decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
-        raise PromptError("the template is missing", where=where, fix="write it; copy another recipe's to begin") from None
+        raise PromptError(
+            "the template is missing", where=where, fix="write it; copy another recipe's to begin"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"cannot be read: {error}", where=where, fix="save it as UTF-8 text") from error
     header, parts = _split(text, where)

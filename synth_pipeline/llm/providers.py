@@ -29,7 +29,9 @@ def load_providers(path: Path) -> dict[str, Provider]:
     try:
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ProviderError(f"cannot be read: {error}", where=str(path), fix="mend it, or restore the shipped one") from error
+        raise ProviderError(
+            f"cannot be read: {error}", where=str(path), fix="mend it, or restore the shipped one"
+        ) from error
     if not isinstance(rows, dict) or not rows:
         raise ProviderError("holds no providers", where=str(path), fix="write one mapping with a row a provider")
     return {str(name): _provider(str(name), row, path) for name, row in rows.items()}
@@ -53,7 +55,9 @@ def find_provider(providers: Mapping[str, Provider], name: str) -> Provider:
         ProviderError: there is none; lists those that are.
     """
     if name not in providers:
-        raise ProviderError(f"unknown provider {name!r}", where="providers.yaml", fix=f"use one of {', '.join(providers)}")
+        raise ProviderError(
+            f"unknown provider {name!r}", where="providers.yaml", fix=f"use one of {', '.join(providers)}"
+        )
     return providers[name]
 
 
@@ -73,7 +77,7 @@ def require_environment(provider: Provider) -> None:
         raise MissingKey(
             f"provider {provider.name!r} needs {' and '.join(missing)}, not set in the environment",
             where="providers.yaml",
-            fix=f"export {missing[0]}=... (see .env.example), or choose another provider (`synth providers` lists them)",
+            fix=f"export {missing[0]}=... (see .env.example), or choose another (`synth providers` lists them)",
         )
 
 
@@ -103,5 +107,6 @@ def price_of(provider: Provider, model: str) -> Price:
             fix=f"add prices: {{{model}: {{usd_per_mtok_in: ..., usd_per_mtok_out: ...}}}}, or free: true",
         )
     return Price(
-        usd_per_mtok_in=listed["input_cost_per_token"] * 1e6, usd_per_mtok_out=listed["output_cost_per_token"] * 1e6
+        usd_per_mtok_in=listed["input_cost_per_token"] * 1e6,
+        usd_per_mtok_out=listed["output_cost_per_token"] * 1e6,
     )

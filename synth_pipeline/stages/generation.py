@@ -12,7 +12,9 @@ from synth_pipeline.contracts.tables import RAW_GENERATIONS
 from synth_pipeline.contracts.written import written_columns
 
 
-def write_records(plan: pl.DataFrame, recipe: Recipe, name: str, template: Template, complete: Completer) -> pl.DataFrame:
+def write_records(
+    plan: pl.DataFrame, recipe: Recipe, name: str, template: Template, complete: Completer
+) -> pl.DataFrame:
     """Return RAW_GENERATIONS: one row per planned record, in the plan's order.
 
     Args:

@@ -49,7 +49,14 @@ def ask_panel(recipe: Recipe, name: str, template: Template, panel: Sequence[Com
     for member in panel:
         for axis_name, result in zip(asked, member(requests), strict=True):
             accepted = None if result.value is None else AcceptedValues.model_validate(result.value).accepted
-            votes.append(Vote(member.provider, axis_name, None if accepted is None else frozenset(accepted), result.reason))
+            votes.append(
+                Vote(
+                    member.provider,
+                    axis_name,
+                    None if accepted is None else frozenset(accepted),
+                    result.reason,
+                )
+            )
     if asked and all(vote.accepted is None for vote in votes):
         raise PermanentCallError(
             f"no member of the panel answered; first reason: {votes[0].reason}",
@@ -62,7 +69,7 @@ def ask_panel(recipe: Recipe, name: str, template: Template, panel: Sequence[Com
 def build_ontology(recipe: Recipe, votes: Sequence[Vote], *, provider: str, seed: int) -> pl.DataFrame:
     """Return ONTOLOGY: the recipe's facts with their sources, axis values with their votes.
 
-    A value counts as confirmed with `panel.confirm` votes, or with all of a smaller panel's; a value that more than half of the
+    A value counts as confirmed with `panel.confirm` votes of two voters or more; a value that more than half of the
     voters deny is contradicted and stays, because the recipe pins it: the report is what changes, not the plan.
     """
     facts = [*_value_facts(recipe, votes, provider), *_parameter_facts(recipe), *_rule_facts(recipe)]
@@ -142,17 +149,31 @@ def _parameter_facts(recipe: Recipe) -> list[dict[str, Any]]:
         detail = number.model_dump(exclude_defaults=True, mode="json", exclude={"source"})
         for value, numbers in (number.by_value() or {"": ()}).items():
             bounds = {"low": float(numbers[0]), "high": float(numbers[-1])} if numbers else {}
-            one = {"fact": "number", "name": name, "value": value or None, "source": number.source}
-            facts.append(one | bounds | ({} if numbers else {"detail": detail}))
+            stated: dict[str, Any] = {"fact": "number", "name": name, "value": value or None, "source": number.source}
+            facts.append(stated | bounds | ({} if numbers else {"detail": detail}))
     for name, quantity in recipe.quantities.items():
         low, high = quantity.healthy
         detail = {"label": quantity.label, "reported_by": quantity.reported_by}
-        one = {"fact": "quantity", "name": name, "value": "healthy", "low": low, "high": high, "detail": detail}
+        one: dict[str, Any] = {
+            "fact": "quantity",
+            "name": name,
+            "value": "healthy",
+            "low": low,
+            "high": high,
+            "detail": detail,
+        }
         facts.append(one | {"source": quantity.source})
     for name, flaw in recipe.flaws.items():
         detail = {"quantity": flaw.quantity, "applies_to": flaw.applies_to, "domain": flaw.domain}
         for severity, (low, high) in flaw.sick.items():
-            one = {"fact": "flaw", "name": name, "value": severity, "low": low, "high": high, "detail": detail}
+            one = {
+                "fact": "flaw",
+                "name": name,
+                "value": severity,
+                "low": low,
+                "high": high,
+                "detail": detail,
+            }
             facts.append(one | {"source": flaw.source})
     return facts
 

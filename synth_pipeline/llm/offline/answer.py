@@ -88,9 +88,7 @@ def _complete(
     return _limit(spoil_text(text, rng) if "malformed_json" in faults else text, request, faults, rng)
 
 
-def _limit(
-    text: str, request: OfflineRequest, faults: frozenset[str], rng: random.Random
-) -> tuple[str, FinishReason]:
+def _limit(text: str, request: OfflineRequest, faults: frozenset[str], rng: random.Random) -> tuple[str, FinishReason]:
     if "cut_off" in faults:
         return cut_text(text, rng), "length"
     if request.max_tokens and estimate_tokens(len(text)) > request.max_tokens:
@@ -113,15 +111,10 @@ def _record(request: OfflineRequest, voice: Voice, grammar: Grammar | None, faul
     return spoil_record(record, faults, rng_for("offline-record", voice.name, request.fingerprint))
 
 
-def _in_schema(
-    written: Mapping[str, Any], request: OfflineRequest, hand: Hand, voice: Voice
-) -> dict[str, Any]:
+def _in_schema(written: Mapping[str, Any], request: OfflineRequest, hand: Hand, voice: Voice) -> dict[str, Any]:
     filler = Filler(request.schema, request.given, hand, voice.name)
     properties = resolve(request.schema, request.schema).get("properties", {})
-    return {
-        name: written[name] if name in written else filler.field(name, sub)
-        for name, sub in properties.items()
-    }
+    return {name: written[name] if name in written else filler.field(name, sub) for name, sub in properties.items()}
 
 
 def _write(request: OfflineRequest, voice: Voice, grammar: Grammar, hand: Hand) -> dict[str, Any]:
@@ -133,9 +126,7 @@ def _write(request: OfflineRequest, voice: Voice, grammar: Grammar, hand: Hand) 
     return written
 
 
-def _try_to_write(
-    request: OfflineRequest, voice: Voice, grammar: Grammar, hand: Hand
-) -> tuple[dict[str, Any], bool]:
+def _try_to_write(request: OfflineRequest, voice: Voice, grammar: Grammar, hand: Hand) -> tuple[dict[str, Any], bool]:
     given = request.given
     expander = Expander(grammar.rules_of(voice.name), frozenset(grammar.spec.once), given, hand)
     written: dict[str, Any] = {}

@@ -19,9 +19,7 @@ def compose(composition: Composition, expander: Expander, streams_name: str) -> 
         streams_name: names the random stream that picks the order and the optional parts.
     """
     order = _pick_order(composition, expander, streams_name)
-    texts = {
-        at: _write(part, expander) for at, part in enumerate(order) if not part.optional and not part.label
-    }
+    texts = {at: _write(part, expander) for at, part in enumerate(order) if not part.optional and not part.label}
     _add_optional(order, texts, _target(composition, expander), expander, streams_name)
     return _in_order(order, texts, expander)
 
@@ -46,9 +44,7 @@ def _write(part: Part, expander: Expander) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _add_optional(
-    order: Order, texts: dict[int, str], target: int | None, expander: Expander, name: str
-) -> None:
+def _add_optional(order: Order, texts: dict[int, str], target: int | None, expander: Expander, name: str) -> None:
     places = [at for at, part in enumerate(order) if part.optional]
     expander.stream(name).shuffle(places)
     if target is None:

@@ -124,9 +124,7 @@ class Expander:
     def _option(self, name: str, choice: Choice, depth: int) -> Option:
         if depth > MAX_DEPTH:
             by_name, heights = self._rules.by_name, self._rules.heights
-            return min(
-                choice.options, key=lambda option: option_height(option, by_name, heights) or MAX_DEPTH
-            )
+            return min(choice.options, key=lambda option: option_height(option, by_name, heights) or MAX_DEPTH)
         used = self._used.setdefault((name, id(choice)), set())
         at = self._draw(name, choice)
         for _ in range(REDRAWS):

@@ -10,6 +10,7 @@ from synth_pipeline.llm.offline.voices import Dials
 
 Record = dict[str, Any]
 YEARS = range(1900, 2101)
+TIME_WORDS = frozenset({"year", "start", "end", "date", "from", "to", "since", "until", "begin", "founded"})
 HABITS = frozenset({"accept", "latency_s"})
 FAULTS = tuple(name for name in Dials.model_fields if name not in HABITS)
 REFUSALS = (
@@ -84,9 +85,7 @@ def _temporal_inversion(record: Record, rng: random.Random) -> Record:
 
 def _misstated_number(record: Record, rng: random.Random) -> Record:
     text = record.get(longest_text(record) or "", "")
-    stated = [
-        field for field in _int_fields(record, years=False) if number_pattern(record[field]).search(text)
-    ]
+    stated = [field for field in _int_fields(record, years=False) if number_pattern(record[field]).search(text)]
     if not stated:
         return record
     number = record[rng.choice(stated)]
@@ -97,15 +96,17 @@ def _restate(record: Record, number: int, other: int) -> Record:
     field = longest_text(record)
     if field is None:
         return record
-    restated = number_pattern(number).sub(
-        lambda m: f"{other:,}" if "," in m[0] else str(other), record[field]
-    )
+    restated = number_pattern(number).sub(lambda m: f"{other:,}" if "," in m[0] else str(other), record[field])
     return {**record, field: restated}
 
 
 def _int_fields(record: Record, *, years: bool) -> list[str]:
     ints = [name for name, value in record.items() if isinstance(value, int) and not isinstance(value, bool)]
-    return [name for name in ints if (record[name] in YEARS) == years]
+    return [name for name in ints if _is_year(name, record[name]) == years]
+
+
+def _is_year(name: str, value: int) -> bool:
+    return value in YEARS and bool(TIME_WORDS & set(name.split("_")))
 
 
 IN_RECORD: dict[str, Callable[[Record, random.Random], Record]] = {

@@ -72,9 +72,7 @@ class Filler:
 
     def main_text(self, schema: Schema) -> str:
         """Return a text that mentions every given value, as long as `words` asks."""
-        mentions = [
-            self._say("mention", _spoken(k), v) for k, v in self._given.items() if not isinstance(v, dict)
-        ]
+        mentions = [self._say("mention", _spoken(k), v) for k, v in self._given.items() if not isinstance(v, dict)]
         self._rng.shuffle(mentions)
         wanted = self._given.get("words")
         n_words = wanted if isinstance(wanted, int) else 12 * len(mentions) + self._rng.randint(10, 60)
@@ -144,7 +142,7 @@ class Filler:
 
 
 def main_text_field(schema: Schema, root: Schema, given: Mapping[str, Any]) -> str | None:
-    """Return the free text field that holds the prose: the longest name that is no heading; None without one."""
+    """Return the free text field that holds the prose: the longest name that is no heading, or None."""
     names = [name for name, sub in schema.get("properties", {}).items() if _is_free_text(resolve(sub, root))]
     fresh = [name for name in names if name not in given] or names
     return max([name for name in fresh if name not in HEADINGS] or fresh, key=len, default=None)

@@ -38,9 +38,7 @@ def resolve(schema: Schema, root: Schema, *, deep: bool = False) -> Schema:
 def fits(value: Any, schema: Schema, root: Schema) -> bool:
     """Return whether `value` is one that `schema` allows."""
     if "$ref" in schema:
-        return fits(
-            value, {**_target(schema["$ref"], root), **{k: v for k, v in schema.items() if k != "$ref"}}, root
-        )
+        return fits(value, {**_target(schema["$ref"], root), **{k: v for k, v in schema.items() if k != "$ref"}}, root)
     if options := schema.get("anyOf") or schema.get("oneOf"):
         return any(fits(value, option, root) for option in options)
     if ("const" in schema and value != schema["const"]) or ("enum" in schema and value not in schema["enum"]):

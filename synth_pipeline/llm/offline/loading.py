@@ -53,15 +53,11 @@ def _spec_error(fault: ValidationError, where: str) -> RecipeError:
 def _check_rules(grammar: Grammar, rules: Rules) -> None:
     for name in (*grammar.spec.once, *_parts_of(grammar)):
         if name.partition(".")[0] not in rules.by_name:
-            raise grammar.fault(
-                name, "is named but not written", f"write it under rules{_near(name, rules.by_name)}"
-            )
+            raise grammar.fault(name, "is named but not written", f"write it under rules{_near(name, rules.by_name)}")
     for name, rule in rules.by_name.items():
         _check_holes(grammar, rules, name, rule)
         if name not in rules.heights:
-            raise grammar.fault(
-                name, "never ends: every alternative leads back to it", "add one without that hole"
-            )
+            raise grammar.fault(name, "never ends: every alternative leads back to it", "add one without that hole")
     for name, hole in _field_holes(grammar):
         _check_hole(grammar, rules, name, hole)
 

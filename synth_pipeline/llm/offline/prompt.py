@@ -37,9 +37,7 @@ class OfflineRequest:
     max_tokens: int | None = None
 
     @classmethod
-    def from_params(
-        cls, messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]
-    ) -> "OfflineRequest":
+    def from_params(cls, messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> "OfflineRequest":
         """Return the request that chat `messages` and their parameters make.
 
         Args:

@@ -47,9 +47,7 @@ def find_voice(model: str, voices: Mapping[str, Voice]) -> Voice:
     name = model.rpartition("/")[2]
     if name not in voices:
         known = ", ".join(sorted(voices))
-        raise ProviderError(
-            f"no voice is called {name!r}", where=f"model {model!r}", fix=f"use one of {known}"
-        )
+        raise ProviderError(f"no voice is called {name!r}", where=f"model {model!r}", fix=f"use one of {known}")
     return voices[name]
 
 
@@ -96,8 +94,6 @@ def _fill_response(response: "ModelResponse", given: OfflineAnswer, model: str) 
     choice.finish_reason = given.finish_reason
     response.model = f"{PROVIDER}/{model}"
     n_tokens = given.prompt_tokens + given.completion_tokens
-    usage = Usage(
-        prompt_tokens=given.prompt_tokens, completion_tokens=given.completion_tokens, total_tokens=n_tokens
-    )
+    usage = Usage(prompt_tokens=given.prompt_tokens, completion_tokens=given.completion_tokens, total_tokens=n_tokens)
     setattr(response, "usage", usage)  # noqa: B010  # the field is there only at run time
     return response

@@ -86,9 +86,7 @@ def rule_heights(rules: Mapping[str, Rule]) -> dict[str, int]:
 
 def option_height(option: Option, rules: Mapping[str, Rule], heights: Mapping[str, int]) -> int | None:
     """Return how many rules deep the shortest text of `option` goes; None where it may not end."""
-    names = {
-        hole.name for template in _option_templates(option) for hole in holes_of(template)
-    } & rules.keys()
+    names = {hole.name for template in _option_templates(option) for hole in holes_of(template)} & rules.keys()
     if not names <= heights.keys():
         return None
     return 1 + max((heights[name] for name in names), default=0)
@@ -132,9 +130,7 @@ def _compile_choice(alternatives: Sequence[Any]) -> Choice:
         raise RuleFault("some alternatives are texts and some have parts")
     weights = [_weight(alternative) for alternative in alternatives]
     equal = len(set(weights)) == 1
-    parts = (
-        frozenset.intersection(*(frozenset(entity.parts) for entity in entities)) if entities else frozenset()
-    )
+    parts = frozenset.intersection(*(frozenset(entity.parts) for entity in entities)) if entities else frozenset()
     return Choice(options, None if equal else tuple(accumulate(weights)), parts)
 
 

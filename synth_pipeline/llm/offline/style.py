@@ -20,6 +20,7 @@ MOVABLE = (
     "Estimates ",
     "There ",
 )
+LOOSE_MARK = re.compile(r" +([,.;:])")
 
 
 def style_text(parts: Sequence[str], voice: Voice, kept: Sequence[str], rng: random.Random) -> str:
@@ -32,7 +33,7 @@ def style_text(parts: Sequence[str], voice: Voice, kept: Sequence[str], rng: ran
         rng: decides each swap.
     """
     joined = [_join(part, at, voice, rng) for at, part in enumerate(parts)]
-    text = _swap_words(" ".join(joined), voice, kept, rng)
+    text = _swap_words(LOOSE_MARK.sub(r"\1", " ".join(joined)), voice, kept, rng)
     if voice.closings and rng.random() < voice.closing_rate:
         text += " " + rng.choice(voice.closings)
     return text
@@ -47,9 +48,7 @@ def _join(part: str, at: int, voice: Voice, rng: random.Random) -> str:
 
 
 def _swap_words(text: str, voice: Voice, kept: Sequence[str], rng: random.Random) -> str:
-    words = [
-        word for word in voice.replace if word in text and not any(word in v and v in text for v in kept)
-    ]
+    words = [word for word in voice.replace if word in text and not any(word in v and v in text for v in kept)]
     if not words:
         return text
     pattern = re.compile(r"\b(" + "|".join(map(re.escape, words)) + r")\b")

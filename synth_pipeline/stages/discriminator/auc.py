@@ -33,7 +33,9 @@ class AucReport:
     giveaways: tuple[str, ...] = ()
 
 
-def tell_apart(first: Sequence[str], second: Sequence[str], groups: Sequence[str], family: Family, *, seed: int) -> AucReport | None:
+def tell_apart(
+    first: Sequence[str], second: Sequence[str], groups: Sequence[str], family: Family, *, seed: int
+) -> AucReport | None:
     """Return how well `family` tells the texts of `second` from those of `first`; None where either has fewer than 10.
 
     Args:
@@ -79,13 +81,16 @@ def standard_error(auc: float, n_first: int, n_second: int) -> float:
 
 def n_to_decide(auc: float, limit: float) -> int | None:
     """Return the examples a side whose interval would no longer hold `limit`; None where the AUC lies on it."""
-    for n in (2**power for power in range(4, 21)):
+    for power in range(4, 21):
+        n = 1 << power
         if abs(auc - limit) > Z95 * FOLD_WIDENING * standard_error(auc, n, n):
             return n
     return None
 
 
-def name_giveaways(texts: NDArray[np.object_], labels: NDArray[np.int64], family: Family, *, most: int = 10) -> tuple[str, ...]:
+def name_giveaways(
+    texts: NDArray[np.object_], labels: NDArray[np.int64], family: Family, *, most: int = 10
+) -> tuple[str, ...]:
     """Return the features that weigh most for the second side, strongest first."""
     model = family.make()
     _fit(model, texts, labels)
@@ -102,7 +107,7 @@ def _fold_mean(
 
     aucs = []
     for train, test in StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(texts, labels, groups):
-        if len(np.unique(labels[test])) < 2 or len(np.unique(labels[train])) < 2:  # noqa: PLR2004  # two sides
+        if len(np.unique(labels[test])) < 2 or len(np.unique(labels[train])) < 2:
             continue
         model = family.make()
         _fit(model, texts[train], labels[train])
@@ -114,5 +119,7 @@ def _fit(model: object, texts: NDArray[np.object_], labels: NDArray[np.int64]) -
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the ranking is what counts, not the last digit of the loss
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # the ranking is what counts, not the last digit of the loss
         model.fit(texts, labels)  # type: ignore[attr-defined]  # any scikit-learn pipeline

@@ -35,7 +35,9 @@ class Sides:
     offline: bool
 
 
-def score_slices(validated: pl.DataFrame, reference: pl.DataFrame, recipe: Recipe, *, provider: str, seed: int) -> pl.DataFrame:
+def score_slices(
+    validated: pl.DataFrame, reference: pl.DataFrame, recipe: Recipe, *, provider: str, seed: int
+) -> pl.DataFrame:
     """Return DISCRIMINATOR_SCORE: one row per slice and feature family.
 
     Compared are the valid records without a flaw and the reference examples whose label is known, at equal n for each
@@ -53,17 +55,29 @@ def score_slices(validated: pl.DataFrame, reference: pl.DataFrame, recipe: Recip
     for name, real, synthetic in _slices(clean, reference, recipe):
         sides = _match(real, synthetic, seed)
         for family in (words_family(), surface_family()):
-            row = {"provider": provider, "seed": seed, "slice": name, "family": family.name, "offline": sides.offline}
+            row = {
+                "provider": provider,
+                "seed": seed,
+                "slice": name,
+                "family": family.name,
+                "offline": sides.offline,
+            }
             rows.append(row | _score(sides, family, recipe.gate.limit, seed))
     return DISCRIMINATOR_SCORE.frame(rows)
 
 
-def _slices(clean: pl.DataFrame, reference: pl.DataFrame, recipe: Recipe) -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]:
+def _slices(
+    clean: pl.DataFrame, reference: pl.DataFrame, recipe: Recipe
+) -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]:
     known = reference.filter(pl.col("label").is_not_null())
     yield "all", known, clean
     if recipe.gate.by_label:
         for label in recipe.labels:
-            yield f"{recipe.label}={label}", known.filter(pl.col("label") == label), clean.filter(pl.col("label") == label)
+            yield (
+                f"{recipe.label}={label}",
+                known.filter(pl.col("label") == label),
+                clean.filter(pl.col("label") == label),
+            )
 
 
 def _match(real: pl.DataFrame, synthetic: pl.DataFrame, seed: int) -> Sides:
@@ -133,13 +147,21 @@ def judge(report: AucReport | None, limit: float, *, n: int) -> tuple[str, str, 
     0.5 fails as a leak (both sides share sources that the folds do not know of).
     """
     if report is None:
-        return "undecided", f"{n} a side with matching labels; a classifier needs at least {MIN_A_SIDE}", MIN_TO_DECIDE
+        return (
+            "undecided",
+            f"{n} a side with matching labels; a classifier needs at least {MIN_A_SIDE}",
+            MIN_TO_DECIDE,
+        )
     interval = f"AUC {report.auc:.3f} [{report.low:.3f}, {report.high:.3f}] at n = {n} a side"
     if n < MIN_TO_DECIDE:
         needed = max(MIN_TO_DECIDE, n_to_decide(report.auc, limit) or 0)
         return "undecided", f"{interval}: under {MIN_TO_DECIDE} a side nothing is decided", needed
     if report.auc < LEAK_AUC and report.high < CHANCE:
-        return "fail", f"{interval}: below chance; the sides share sources that the folds do not know of", None
+        return (
+            "fail",
+            f"{interval}: below chance; the sides share sources that the folds do not know of",
+            None,
+        )
     if report.high <= limit:
         return "pass", f"{interval}: not above {limit:g}", None
     if report.low > limit:

@@ -68,4 +68,3 @@ def _lines(part: pl.DataFrame, form: Format, path: str, identity: Mapping[str, o
         "flaw",
         pl.Series("sha256", content, dtype=pl.String()),
     )
-

@@ -11,7 +11,19 @@ from synth_pipeline.contracts.identity import canonical_json
 from synth_pipeline.contracts.protocols import Template
 from synth_pipeline.contracts.recipe import Recipe
 
-PARQUET_COLUMNS = ("item_id", "record_id", "planned_id", "provider", "seed", "label", "flaw", "severity", "text", "record", "offline")
+PARQUET_COLUMNS = (
+    "item_id",
+    "record_id",
+    "planned_id",
+    "provider",
+    "seed",
+    "label",
+    "flaw",
+    "severity",
+    "text",
+    "record",
+    "offline",
+)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,12 @@ def describe_files(files: Mapping[str, bytes], frame: pl.DataFrame, facts: Mappi
     """
     lines = dict(frame.group_by("file").len().iter_rows())
     listed = [
-        {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "lines": lines.get(path, 0)}
+        {
+            "path": path,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "lines": lines.get(path, 0),
+        }
         for path, content in sorted(files.items())
     ]
     manifest = {"manifest_version": MANIFEST_VERSION, **facts, "files": listed}

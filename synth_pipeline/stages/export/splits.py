@@ -16,7 +16,7 @@ def split_of(planned_id: str, shares: Mapping[str, float]) -> str:
         reached += share
         if point < reached:
             return name
-    return next(name for name in reversed(shares) if shares[name] > 0)
+    return [name for name, share in shares.items() if share > 0][-1]
 
 
 def add_splits(items: pl.DataFrame, shares: Mapping[str, float]) -> pl.DataFrame:

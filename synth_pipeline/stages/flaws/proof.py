@@ -21,7 +21,9 @@ class Span:
 def find_span(source: str, variant: str) -> Span:
     """Return the smallest stretch of words of `variant` outside which both texts are equal."""
     before, after = _words(source), _words(variant)
-    blocks = [op for op in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if op[0] != "equal"]
+    blocks = [
+        op for op in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if op[0] != "equal"
+    ]
     if not blocks:
         return Span(0, 0, "", "")
     first, last = blocks[0], blocks[-1]
@@ -32,8 +34,8 @@ def find_span(source: str, variant: str) -> Span:
 def prove(source: str, variant: str, *, healthy: str, sick: str) -> str:
     """Return `proven`, or why the variant is not the planned damage.
 
-    Proven means: exactly one sentence differs; the source's wording of it states the healthy value and not the sick one,
-    the variant's states the sick value and no longer the healthy one.
+    Proven means: exactly one sentence differs; the source's wording of it states the healthy value and not the sick
+    one, the variant's states the sick value and no longer the healthy one.
     """
     old, new = SENTENCE_END.split(source), SENTENCE_END.split(variant)
     changed_old = [sentence for sentence in old if sentence not in new]

@@ -17,8 +17,13 @@ IDS = ("record_id", "planned_id", "cell_id", "provider", "seed")
 NO_SPAN = {"span_start": None, "span_end": None, "span_before": None, "span_after": None, "proof": None}
 
 
-def damage_records(
-    raw: pl.DataFrame, plan: pl.DataFrame, recipe: Recipe, name: str, template: Template | None, complete: Completer
+def damage_records(  # noqa: PLR0913  # two frames, the recipe and its name, who writes and by what
+    raw: pl.DataFrame,
+    plan: pl.DataFrame,
+    recipe: Recipe,
+    name: str,
+    template: Template | None,
+    complete: Completer,
 ) -> pl.DataFrame:
     """Return FLAWED_VARIANTS: one row for every planned flaw whose source record was written.
 
@@ -30,7 +35,9 @@ def damage_records(
         template: the flaw template; None where the recipe declares no flaws.
         complete: asks the provider.
     """
-    planned = plan.select("planned_id", "position", *(column.name for column in FLAW)).filter(pl.col("flaw").is_not_null())
+    planned = plan.select("planned_id", "position", *(column.name for column in FLAW)).filter(
+        pl.col("flaw").is_not_null()
+    )
     sources = raw.filter(pl.col("state") == "ok").join(planned, on="planned_id").sort("position").to_dicts()
     if not sources or template is None:
         return FLAWED_VARIANTS.empty()

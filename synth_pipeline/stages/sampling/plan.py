@@ -1,5 +1,7 @@
 """The sampling plan of one provider and seed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
@@ -9,7 +11,7 @@ from synth_pipeline.contracts.recipe import Recipe
 from synth_pipeline.contracts.space import Axis
 from synth_pipeline.stages.sampling.checks_and_flaws import add_checks_and_flaws
 from synth_pipeline.stages.sampling.numbers import add_numbers
-from synth_pipeline.stages.sampling.quotas import draw_cells
+from synth_pipeline.stages.sampling.quotas import Codes, draw_cells
 
 
 def plan_records(recipe: Recipe, name: str, *, provider: str, seed: int, n: int) -> pl.DataFrame:
@@ -43,7 +45,7 @@ def plan_records(recipe: Recipe, name: str, *, provider: str, seed: int, n: int)
     return plan_table(recipe).check(plan.sort("position"))
 
 
-def _cells(recipe: Recipe, codes: dict[str, np.ndarray]) -> pl.DataFrame:  # type: ignore[type-arg]  # int32 codes
+def _cells(recipe: Recipe, codes: Mapping[str, Codes]) -> pl.DataFrame:
     columns = {}
     for name, axis in recipe.axes.items():
         values = pl.Series(list(axis.values), dtype=pl.String())

@@ -22,7 +22,7 @@ def largest_remainder(shares: NDArray[np.float64], n: int) -> NDArray[np.int64]:
         Hamilton's method of apportionment.
     """
     targets = np.round(shares / shares.sum() * n, 9)
-    counts = np.floor(targets).astype(np.int64)
+    counts: NDArray[np.int64] = np.floor(targets).astype(np.int64)
     order = np.argsort(-(targets - counts), kind="stable")
     counts[order[: n - int(counts.sum())]] += 1
     return counts

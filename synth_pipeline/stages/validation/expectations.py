@@ -1,4 +1,4 @@
-"""What is expected of a validated partition, from the recipe: plausibility, distribution skew, and its own statements."""
+"""What is expected of a validated partition, from the recipe: plausibility, skew, and its own statements."""
 
 import math
 from collections.abc import Sequence
@@ -69,13 +69,20 @@ def _rule_shares(validated: pl.DataFrame, recipe: Recipe) -> list[Conclusion]:
     verdicts = validated.select("item_id", "verdicts").explode("verdicts").unnest("verdicts")
     passed = pl.when(pl.col("verdict") != "not_applicable").then(pl.col("verdict") == "pass")
     wide = verdicts.with_columns(passed.alias("passed")).pivot("rule", index="item_id", values="passed")
-    wide = wide.with_columns(pl.lit(None, dtype=pl.Boolean()).alias(name) for name in shares if name not in wide.columns)
+    wide = wide.with_columns(
+        pl.lit(None, dtype=pl.Boolean()).alias(name) for name in shares if name not in wide.columns
+    )
     stated = [
         Stated(name, IN_SET, {"column": name, "value_set": [True], "mostly": share}) for name, share in shares.items()
     ]
     findings = run_suite(wide, stated, id_column="item_id")
     return [
-        _conclusion(found, f"plausible_share_{found.name}", f"pass share at least {shares[found.name]:g}", _RULE_ADVICE)
+        _conclusion(
+            found,
+            f"plausible_share_{found.name}",
+            f"pass share at least {shares[found.name]:g}",
+            _RULE_ADVICE,
+        )
         for found in findings
     ]
 
@@ -87,10 +94,18 @@ def _stated(valid: pl.DataFrame, recipe: Recipe) -> list[Conclusion]:
     if not recipe.expectations:
         return []
     fields = with_fields(valid, recipe)
-    named = fields.rename({c: c.removeprefix(FIELD) for c in fields.columns if c.startswith(FIELD) and c.removeprefix(FIELD) not in fields.columns})
+    named = fields.rename(
+        {
+            c: c.removeprefix(FIELD)
+            for c in fields.columns
+            if c.startswith(FIELD) and c.removeprefix(FIELD) not in fields.columns
+        }
+    )
     plain = named.drop("verdicts", "reasons", strict=False)
     stated = [Stated(e.name, e.expectation, e.arguments) for e in recipe.expectations]
-    limits = {e.name: ", ".join(f"{k}={v}" for k, v in e.arguments.items() if k != "column") for e in recipe.expectations}
+    limits = {
+        e.name: ", ".join(f"{k}={v}" for k, v in e.arguments.items() if k != "column") for e in recipe.expectations
+    }
     findings = run_suite(plain, stated, id_column="item_id")
     advice = "look at the valid records; mend the plan or the prompt, or move the limit with a source"
     return [_conclusion(found, found.name, limits[found.name], advice) for found in findings]

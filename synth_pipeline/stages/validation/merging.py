@@ -26,6 +26,9 @@ def merge_sets(validated: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     merged = ordered.with_columns(
         pl.when(copy).then(pl.lit("rejected")).otherwise("state").alias("state"),
         pl.when(copy).then(pl.concat_list("reasons", reason)).otherwise("reasons").alias("reasons"),
-        pl.when(valid).then(pl.concat_list("verdicts", pl.concat_list(verdict))).otherwise("verdicts").alias("verdicts"),
+        pl.when(valid)
+        .then(pl.concat_list("verdicts", pl.concat_list(verdict)))
+        .otherwise("verdicts")
+        .alias("verdicts"),
     )
     return validated_table(recipe).check(merged)

@@ -1,6 +1,7 @@
 """The rules: each a function from its declaration and the items to what is wrong with each, vectorized."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -19,13 +20,14 @@ from synth_pipeline.contracts.rules import (
 NOT_A_DIGIT_BEFORE, NOT_A_DIGIT_AFTER = r"(^|[^\d.,])", r"($|[^\d.,]|[.,]($|\D))"
 Fault = pl.Expr
 FIELD, PLANNED = "field__", "planned__"
+MAX_GROUPS = 7  # of three digits: every 64-bit integer
 
 
 def fault_of(rule: AnyRule) -> Fault:
     """Return an expression: why an item fails the rule, or null where it passes.
 
-    It reads `text`, the record's fields as `field__<name>`, the planned values as `planned__<name>` and, for duplicates,
-    `same_as`: the earlier item or reference example with the same text.
+    It reads `text`, the record's fields as `field__<name>`, the planned values as `planned__<name>` and, for
+    duplicates, `same_as`: the earlier item or reference example with the same text.
     """
     return FAULTS[type(rule)](rule)
 
@@ -45,10 +47,13 @@ def stated_in_text(number: pl.Expr) -> pl.Expr:
 
 
 def _grouped(number: pl.Expr) -> pl.Expr:
-    # 1234567 -> 1[,\s]?234[,\s]?567: reverse, put the optional separator after every third digit, reverse back by pieces
-    digits = number.cast(pl.String)
-    threes = digits.str.reverse().str.replace_all(r"(\d{3})(\d)", r"$1|$2").str.replace_all(r"(\d{3})(\d)", r"$1|$2")
-    return threes.str.reverse().str.replace_all("|", r"[,\s]?", literal=True)
+    """Return a pattern of the number's digits with an optional separator before every third from the right."""
+    left, threes = number.cast(pl.String), []
+    for _ in range(MAX_GROUPS):
+        threes.append(left.str.tail(3))
+        left = left.str.head(-3)
+    parts = [pl.when(part != "").then(part) for part in reversed(threes)]
+    return pl.concat_str(parts, separator=r"[,\s]?", ignore_nulls=True)
 
 
 def _plausible_range(rule: PlausibleRange) -> Fault:
@@ -61,7 +66,7 @@ def _plausible_range(rule: PlausibleRange) -> Fault:
 
 def _ordered(rule: Ordered) -> Fault:
     fields = [pl.col(FIELD + field) for field in rule.order]
-    falls = pl.any_horizontal(earlier > later for earlier, later in zip(fields, fields[1:], strict=False))
+    falls = pl.any_horizontal(earlier > later for earlier, later in pairwise(fields))
     numbers = pl.concat_str(fields, separator=", ")
     return pl.when(falls).then(pl.format(f"{', '.join(rule.order)} are {{}}: not in this order", numbers))
 

@@ -41,14 +41,18 @@ def run_suite(frame: pl.DataFrame, stated: Sequence[Stated], *, id_column: str) 
     """
     import great_expectations as gx
     import great_expectations.expectations as gxe
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     batch_definition = (
-        context.data_sources.add_pandas("memory").add_dataframe_asset("table").add_batch_definition_whole_dataframe("all")
+        context.data_sources.add_pandas("memory")
+        .add_dataframe_asset("table")
+        .add_batch_definition_whole_dataframe("all")
     )
     suite = gx.ExpectationSuite(
-        "suite", expectations=[getattr(gxe, s.expectation)(**s.arguments, meta={"rule_id": s.name}) for s in stated]
+        "suite",
+        expectations=[getattr(gxe, s.expectation)(**s.arguments, meta={"rule_id": s.name}) for s in stated],
     )
     batch = batch_definition.get_batch({"dataframe": frame.to_pandas(use_pyarrow_extension_array=True)})
     result = batch.validate(suite, result_format=_complete_format(id_column))

@@ -39,7 +39,8 @@ def validate(
     items = _items(raw, variants, plan, recipe)
     items = _with_duplicates(with_fields(items, recipe), reference)
     judged = items.with_columns(
-        _schema_verdict().alias(SCHEMA_RULE), *(_verdict(rule).alias(f"rule__{rule.name}") for rule in recipe.rules)
+        _schema_verdict().alias(SCHEMA_RULE),
+        *(_verdict(rule).alias(f"rule__{rule.name}") for rule in recipe.rules),
     )
     return validated_table(recipe).check(_conclude(judged, recipe))
 
@@ -55,7 +56,8 @@ def _items(raw: pl.DataFrame, variants: pl.DataFrame, plan: pl.DataFrame, recipe
     )
     checks = plan.select("planned_id", "quantity", "healthy_value")
     clean = raw.join(checks, on="planned_id", how="left").with_columns(
-        pl.lit(None, dtype=pl.String()).alias(name) for name in ("variant_id", "flaw", "severity", "sick_value", "proof")
+        pl.lit(None, dtype=pl.String()).alias(name)
+        for name in ("variant_id", "flaw", "severity", "sick_value", "proof")
     )
     shared = [
         *("record_id", "variant_id", "planned_id", "cell_id", "provider", "seed"),
@@ -97,7 +99,9 @@ def _with_duplicates(items: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFra
 
 def _struct(rule: str, verdict: pl.Expr, reason: pl.Expr) -> pl.Expr:
     return pl.struct(
-        pl.lit(rule).alias("rule"), verdict.alias("verdict"), reason.fill_null("").cast(pl.String()).alias("reason")
+        pl.lit(rule).alias("rule"),
+        verdict.alias("verdict"),
+        reason.fill_null("").cast(pl.String()).alias("reason"),
     )
 
 
@@ -111,7 +115,11 @@ def _verdict(rule: AnyRule) -> pl.Expr:
     judged = (pl.col("call_state") == "ok") & applies_to(rule)
     fault = pl.when(judged).then(fault_of(rule))
     verdict = (
-        pl.when(~judged).then(pl.lit("not_applicable")).when(fault.is_null()).then(pl.lit("pass")).otherwise(pl.lit(rule.on_fail))
+        pl.when(~judged)
+        .then(pl.lit("not_applicable"))
+        .when(fault.is_null())
+        .then(pl.lit("pass"))
+        .otherwise(pl.lit(rule.on_fail))
     )
     return _struct(rule.name, verdict, fault)
 
@@ -119,7 +127,9 @@ def _verdict(rule: AnyRule) -> pl.Expr:
 def _conclude(judged: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     columns: Sequence[str] = [SCHEMA_RULE, *(f"rule__{rule.name}" for rule in recipe.rules)]
     failed = pl.col("verdicts").list.filter(pl.element().struct.field("reason") != "")
-    reasons = failed.list.eval(pl.format("{}: {}", pl.element().struct.field("rule"), pl.element().struct.field("reason")))
+    reasons = failed.list.eval(
+        pl.format("{}: {}", pl.element().struct.field("rule"), pl.element().struct.field("reason"))
+    )
     said = pl.col("verdicts").list.eval(pl.element().struct.field("verdict"))
     state = (
         pl.when(said.list.contains("reject")).then(pl.lit("rejected"))
