@@ -11,7 +11,7 @@ from synth_pipeline.contracts.protocols import Progress
 from synth_pipeline.llm.asking import prepare_litellm
 from synth_pipeline.llm.client import LedgeredCompleter
 from synth_pipeline.llm.ledger import Ledger
-from synth_pipeline.llm.offline import load_grammar
+from synth_pipeline.llm.offline import Grammar, load_grammar
 from synth_pipeline.llm.offline.provider import register_offline_provider
 from synth_pipeline.llm.providers import find_provider
 
@@ -79,8 +79,12 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields it
         return [LedgeredCompleter(row, ledger, progress, lambda: _prepare(declaration)) for row in rows]
 
 
+GRAMMARS: dict[str, Grammar] = {}  # of this process's recipes: LiteLLM holds one handler for all of them
+
+
 def _prepare(declaration: Declaration) -> None:
     """Import LiteLLM and teach it the offline voices with the recipe's grammar."""
     prepare_litellm()
-    file = declaration.grammar_file
-    register_offline_provider({declaration.name: load_grammar(file)} if file.exists() else {})
+    if declaration.grammar_file.exists():
+        GRAMMARS[declaration.name] = load_grammar(declaration.grammar_file)
+    register_offline_provider(GRAMMARS)

@@ -33,6 +33,8 @@ class Reference:
 
     def summary(self) -> str:
         """Return one sentence on what was read and what was not mapped."""
+        if self.frame.is_empty():
+            return "none declared; name one in the recipe to compare with real examples"
         told = f"{self.frame.height} real examples, {self.n_labelled} with a label of the recipe"
         if self.unmapped:
             listed = ", ".join(f"{label} ({n})" for label, n in self.unmapped.items())

@@ -33,7 +33,9 @@ class Axis(Declared):
 
     source: str = Field(min_length=3, description="where values and shares come from; 'chosen' where nowhere")
     question: str | None = Field(None, description="what the panel is asked about a candidate value; None: not asked")
-    values: dict[str, Annotated[Value, BeforeValidator(_value_from_share)]] = Field(min_length=1)
+    values: dict[str, Annotated[Value, BeforeValidator(_value_from_share, json_schema_input_type=float | Value)]] = (
+        Field(min_length=1)
+    )
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Self:

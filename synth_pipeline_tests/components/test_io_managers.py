@@ -42,9 +42,7 @@ SEED_PARTITIONS = dg.StaticPartitionsDefinition(SEEDS)
 RECIPE, TABLE = "evidence", "raw_generations"
 KEY = [RECIPE, TABLE]
 # Dagster itself calls what it deprecates, for each resource inside another.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:InitResourceContext.dagster_run is deprecated:DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated:DeprecationWarning")
 
 
 @pytest.fixture
@@ -71,23 +69,11 @@ def written_to(key: str, partitions: dg.PartitionsDefinition[str] = PARTITIONS) 
 
 def read_from(start: str, end: str | None = None) -> dg.InputContext:
     keys = dg.PartitionKeyRange(start, end or start)
-    return dg.build_input_context(
-        asset_key=KEY, asset_partition_key_range=keys, asset_partitions_def=PARTITIONS
-    )
+    return dg.build_input_context(asset_key=KEY, asset_partition_key_range=keys, asset_partitions_def=PARTITIONS)
 
 
 def cells_of(cells: Sequence[tuple[str, str]]) -> TableSlice:
     return TableSlice(RECIPE, TABLE, ("provider", "seed"), tuple(cells))
-
-
-def write(store: DuckDBStore, part: TableSlice, frame: pl.DataFrame) -> int:
-    with store.connection() as db:
-        return replace_rows(db, part, frame)
-
-
-def read(store: DuckDBStore, part: TableSlice) -> pl.DataFrame:
-    with store.connection(read_only=True) as db:
-        return read_rows(db, part)
 
 
 def column_schema(context: dg.OutputContext) -> dg.TableSchema:
@@ -111,8 +97,7 @@ VALUES: dict[str, tuple[pl.DataType, st.SearchStrategy[object]]] = {
     "verdicts": (
         VERDICTS,
         st.lists(
-            st.none()
-            | st.fixed_dictionaries(dict.fromkeys(("rule", "verdict", "reason"), st.none() | st.text())),
+            st.none() | st.fixed_dictionaries(dict.fromkeys(("rule", "verdict", "reason"), st.none() | st.text())),
             max_size=3,
         ),
     ),
@@ -121,9 +106,7 @@ VALUES: dict[str, tuple[pl.DataType, st.SearchStrategy[object]]] = {
     "always_null": (TEXT, st.none()),
 }
 SCHEMA = {name: dtype for name, (dtype, _) in VALUES.items()}
-ROWS = st.lists(
-    st.fixed_dictionaries({name: st.none() | values for name, (_, values) in VALUES.items()}), max_size=6
-)
+ROWS = st.lists(st.fixed_dictionaries({name: st.none() | values for name, (_, values) in VALUES.items()}), max_size=6)
 
 
 @given(rows=ROWS, order=st.permutations(list(VALUES)))
@@ -134,15 +117,15 @@ def test_a_frame_comes_back_with_its_rows_their_order_and_their_types(
     frame = pl.DataFrame(rows, schema=SCHEMA).select(order)
     with tempfile.TemporaryDirectory() as folder:
         store = DuckDBStore(database=f"{folder}/synth.duckdb")
-        write(store, TableSlice(RECIPE, TABLE), frame)
-        assert_frame_equal(read(store, TableSlice(RECIPE, TABLE)), frame)
+        replace_rows(store, TableSlice(RECIPE, TABLE), frame)
+        assert_frame_equal(read_rows(store, TableSlice(RECIPE, TABLE)), frame)
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_every_table_of_the_contract_comes_back_empty_with_its_types(store: DuckDBStore, name: str) -> None:
     part = TableSlice(RECIPE, name, ("provider", "seed"), CELLS)
-    write(store, part, CONTRACTS[name].empty())
-    assert CONTRACTS[name].check(read(store, part)).schema == CONTRACTS[name].schema
+    replace_rows(store, part, CONTRACTS[name].empty())
+    assert CONTRACTS[name].check(read_rows(store, part)).schema == CONTRACTS[name].schema
 
 
 WRITES = st.lists(
@@ -159,15 +142,15 @@ def test_a_write_replaces_exactly_its_partitions_and_a_load_returns_exactly_thos
     kept: dict[tuple[str, str], list[str]] = {cell: [] for cell in CELLS}
     with tempfile.TemporaryDirectory() as folder:
         store = DuckDBStore(database=f"{folder}/synth.duckdb")
-        write(store, cells_of(CELLS), rows_of("anna", 0))
+        replace_rows(store, cells_of(CELLS), rows_of("anna", 0))
         for number, (cells, picks) in enumerate(writes):
             chosen = sorted(cells)
             placed = [(chosen[pick % len(chosen)], f"{number}.{n}") for n, pick in enumerate(picks)]
             frame = pl.concat([rows_of("anna", 0), *(rows_of(p, int(s), text) for (p, s), text in placed)])
-            n_rows = write(store, cells_of(chosen), frame)
+            n_rows = replace_rows(store, cells_of(chosen), frame)
             kept |= {cell: [text for place, text in placed if place == cell] for cell in cells}
             assert n_rows == sum(map(len, kept.values()))
-        loaded = read(store, cells_of([*wanted]))
+        loaded = read_rows(store, cells_of([*wanted]))
     assert loaded.rows() == [(p, int(s), text) for p, s in sorted(wanted) for text in kept[p, s]]
 
 
@@ -213,9 +196,7 @@ def sampling_plan(context: dg.AssetExecutionContext) -> pl.DataFrame:
 @dg.asset(key=KEY, partitions_def=PARTITIONS, ins={"plan": dg.AssetIn(key=["evidence", "sampling_plan"])})
 def raw_generations(context: dg.AssetExecutionContext, plan: pl.DataFrame) -> pl.DataFrame:
     provider = context.partition_key.split("|")[0]
-    return plan.select(
-        pl.lit(provider).alias("provider"), "seed", text=pl.lit(provider) + pl.col("planned_id")
-    )
+    return plan.select(pl.lit(provider).alias("provider"), "seed", text=pl.lit(provider) + pl.col("planned_id"))
 
 
 @dg.asset(key=["evidence", "merged_set"], partitions_def=SEED_PARTITIONS, ins={"raw": dg.AssetIn(key=KEY)})
@@ -231,9 +212,7 @@ def panel(raw: pl.DataFrame) -> pl.DataFrame:
 ASSETS = (sampling_plan, raw_generations, merged_set, panel)
 
 
-def materialize(
-    frames: DuckDBFrames, asset: dg.AssetsDefinition, key: str | None = None
-) -> dg.ExecuteInProcessResult:
+def materialize(frames: DuckDBFrames, asset: dg.AssetsDefinition, key: str | None = None) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         [*ASSETS],
         selection=[asset],
@@ -270,9 +249,7 @@ def test_an_asset_that_was_never_materialized_is_named(frames: DuckDBFrames) -> 
 
 
 def test_an_asset_whose_key_is_no_recipe_and_name_is_refused(frames: DuckDBFrames) -> None:
-    with pytest.raises(
-        StorageError, match=r"asset 'lonely' has no table\n  fix: give it the key \[recipe, asset\]"
-    ):
+    with pytest.raises(StorageError, match=r"asset 'lonely' has no table\n  fix: give it the key \[recipe, asset\]"):
         frames.handle_output(dg.build_output_context(asset_key="lonely"), rows_of("anna", 0))
 
 
@@ -281,9 +258,7 @@ def test_an_asset_whose_key_is_no_recipe_and_name_is_refused(frames: DuckDBFrame
 
 def test_columns_in_another_order_land_where_they_belong(frames: DuckDBFrames) -> None:
     frames.handle_output(written_to("anna|0"), rows_of("anna", 0, "first"))
-    frames.handle_output(
-        written_to("bert|0"), rows_of("bert", 0, "second").select("text", "seed", "provider")
-    )
+    frames.handle_output(written_to("bert|0"), rows_of("bert", 0, "second").select("text", "seed", "provider"))
     assert frames.load_input(read_from("bert|0")).equals(rows_of("bert", 0, "second"))
 
 
@@ -300,18 +275,14 @@ def test_a_new_column_is_added_and_a_missing_one_is_null(frames: DuckDBFrames) -
 def test_a_changed_type_is_refused_and_changes_nothing(frames: DuckDBFrames) -> None:
     frames.handle_output(written_to("anna|0"), rows_of("anna", 0, "old"))
     changed = pl.DataFrame({"provider": ["anna"], "seed": [0], "text": [1.5], "more": [1]})
-    expected = "column 'text' is VARCHAR in the table and DOUBLE in the frame\n  fix: keep the old type, or drop table"
-    with pytest.raises(
-        TableError, match=f"table evidence.raw_generations: {expected} evidence.raw_generations"
-    ):
+    fault = r"evidence\.raw_generations: column 'text' is VARCHAR in the table and DOUBLE in the frame\n  fix: keep"
+    with pytest.raises(TableError, match=fault):
         frames.handle_output(written_to("anna|0"), changed)
     assert frames.load_input(read_from("anna|0")).equals(rows_of("anna", 0, "old"))
 
 
 @pytest.mark.parametrize("stranger", [rows_of("bert", 0, "x"), rows_of("anna", 1, "x")])
-def test_rows_of_another_partition_are_refused_and_change_nothing(
-    frames: DuckDBFrames, stranger: pl.DataFrame
-) -> None:
+def test_rows_of_another_partition_are_refused_and_change_nothing(frames: DuckDBFrames, stranger: pl.DataFrame) -> None:
     frames.handle_output(written_to("anna|0"), rows_of("anna", 0, "old"))
     with pytest.raises(TableError, match=r"1 rows lie outside the partitions written \(anna\|0\), first"):
         frames.handle_output(written_to("anna|0"), pl.concat([rows_of("anna", 0, "new"), stranger]))
@@ -406,9 +377,7 @@ def test_the_assets_own_description_of_a_column_comes_before_the_contracts(frame
 
 def test_a_column_that_nobody_declared_is_shown_without_a_description() -> None:
     extra = {**VALIDATED_SET.schema, "severity_axis": TEXT}
-    assert table_schema(pl.Schema(extra), VALIDATED_SET).columns[-1] == dg.TableColumn(
-        "severity_axis", "String"
-    )
+    assert table_schema(pl.Schema(extra), VALIDATED_SET).columns[-1] == dg.TableColumn("severity_axis", "String")
 
 
 def test_a_preview_shows_five_rows_with_long_text_cut_and_lists_as_json() -> None:
@@ -437,23 +406,21 @@ def test_a_preview_of_nothing_still_shows_the_columns() -> None:
 # Ten writers at once, one of them killed
 
 WRITERS = tuple(f"writer{n}" for n in range(10))
-N_GENERATIONS, N_ROWS = 3, 5_000
+N_GENERATIONS, N_ROWS = 2, 4_000
 
 
 def generation_of(writer: str, generation: int) -> pl.DataFrame:
-    """A partition that says in each row which write it belongs to, and is as long as no other of its writes."""
+    """A partition that names its write in each row, and is as long as no other of its writes."""
     n_rows = N_ROWS + generation
     text = pl.lit(f"{writer} in generation {generation} writes row ") + pl.int_range(n_rows).cast(TEXT)
     columns = {"provider": pl.lit(writer), "seed": pl.lit(0, INT), "generation": pl.lit(generation, INT)}
     return pl.select(text=text).with_columns(**columns)
 
 
-def write_generations(
-    database: str, writer: str, last: int, begun: multiprocessing.synchronize.Event
-) -> None:
+def write_generations(database: str, writer: str, last: int, begun: multiprocessing.synchronize.Event) -> None:
     """Replace one partition by one generation after the other: the work of a process of its own."""
     for generation in range(1, last + 1):
-        write(DuckDBStore(database=database), cells_of([(writer, "0")]), generation_of(writer, generation))
+        replace_rows(DuckDBStore(database=database), cells_of([(writer, "0")]), generation_of(writer, generation))
         begun.set()
 
 
@@ -474,14 +441,12 @@ def test_a_writer_killed_among_ten_loses_and_doubles_nothing(
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     process = multiprocessing.get_context("forkserver")
-    process.set_forkserver_preload([__name__])
+    process.set_forkserver_preload([__name__, "pyarrow"])
     victim, *others = WRITERS
     last = dict.fromkeys(others, N_GENERATIONS) | {victim: 10_000}
     begun = {writer: process.Event() for writer in WRITERS}
     running = {
-        writer: process.Process(
-            target=write_generations, args=(store.database, writer, last[writer], begun[writer])
-        )
+        writer: process.Process(target=write_generations, args=(store.database, writer, last[writer], begun[writer]))
         for writer in WRITERS
     }
     for writer in WRITERS:

@@ -1,6 +1,6 @@
 """The database opens late, closes at once, waits its turn, and says what is wrong."""
 
-import os
+import resource
 import subprocess
 import sys
 import threading
@@ -13,31 +13,19 @@ import duckdb
 import polars as pl
 import pytest
 
-import synth_pipeline
 from synth_pipeline.components.store import DuckDBStore, transaction
 from synth_pipeline.contracts.errors import StorageError
 
 HOLD = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 DELETE_AND_HANG = """
-import sys
-from synth_pipeline.components.store import DuckDBStore, transaction
-with DuckDBStore(database=sys.argv[1]).connection() as db, transaction(db):
-    db.execute("delete from evidence.ontology where provider = 'anna'")
-    print('held', flush=True)
-    sys.stdin.read()
+import duckdb, sys
+db = duckdb.connect(sys.argv[1]).begin()
+db.execute("delete from evidence.ontology where provider = 'anna'")
+print('held', flush=True)
+sys.stdin.read()
 """
-FILL_A_SMALL_DISK = """
-import resource, sys
-from synth_pipeline.components.store import DuckDBStore, transaction
-from synth_pipeline.contracts.errors import StorageError
-resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
-try:
-    with DuckDBStore(database=sys.argv[1]).connection() as db, transaction(db):
-        db.execute("delete from evidence.ontology")
-        db.execute("insert into evidence.ontology by name select range as seed, md5(range::text) as provider from range(1000000)")
-except StorageError as error:
-    print(error)
-"""  # noqa: E501  a statement of SQL
+SMALL_DISK_BYTES = 3_000_000
+TOO_MUCH = "insert into evidence.ontology select md5(range::text), range from range(1000000)"
 
 
 @pytest.fixture
@@ -55,19 +43,12 @@ def filled(store: DuckDBStore) -> DuckDBStore:
     return store
 
 
-def python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    root = str(Path(synth_pipeline.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], env=environment, stdin=pipe, stdout=pipe, text=True
-    )
-
-
 @contextmanager
 def holder(code: str, database: str) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the database until its input closes."""
-    with python(code, database) as process:
+    command = [sys.executable, "-c", code, database]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         try:
@@ -133,9 +114,13 @@ def test_a_value_of_another_type_is_refused(filled: DuckDBStore, value: object) 
 
 
 def test_an_error_inside_a_transaction_undoes_all_of_it(filled: DuckDBStore) -> None:
-    with pytest.raises(ZeroDivisionError), filled.connection() as db, transaction(db):
-        db.execute("delete from evidence.ontology")
-        raise ZeroDivisionError
+    def fail() -> None:
+        with filled.connection() as db, transaction(db):
+            db.execute("delete from evidence.ontology")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert len(providers(filled)) == 3
 
 
@@ -156,7 +141,7 @@ def test_writing_inside_a_read_only_connection_is_refused(filled: DuckDBStore) -
     with filled.connection(read_only=True):
         assert "fix: leave the read-only connection first" in opening(filled)
     with filled.connection() as db:
-        assert db.execute("select count(*) from evidence.ontology").fetchone() == (3,)
+        assert db.execute("select count(*) from evidence.ontology").fetchall() == [(3,)]
 
 
 def test_threads_that_read_and_write_take_turns(filled: DuckDBStore) -> None:
@@ -178,9 +163,7 @@ def test_a_thread_that_holds_the_database_for_too_long_is_told_of(filled: DuckDB
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-def test_a_database_that_stays_locked_names_the_process_that_holds_it(
-    filled: DuckDBStore, read_only: bool
-) -> None:
+def test_a_database_that_stays_locked_names_the_process_that_holds_it(filled: DuckDBStore, read_only: bool) -> None:
     with holder(HOLD, filled.database) as process:
         message = opening(DuckDBStore(database=filled.database, lock_wait_s=0.2), read_only)
         assert f"PID {process.pid})" in message
@@ -202,11 +185,24 @@ def test_a_writer_killed_between_its_delete_and_its_insert_has_changed_nothing(f
     assert providers(filled) == ["zoe", "anna", "bert"]
 
 
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file of this process may grow past a few megabytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_DISK_BYTES, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_undoes_the_write_and_says_so(filled: DuckDBStore) -> None:
-    with python(FILL_A_SMALL_DISK, filled.database) as process:
-        message, _ = process.communicate(timeout=60)
-    assert "File too large\n  fix: move it to a disk without that limit" in message
-    assert "the transaction was rolled back" in message
+    def overfill() -> None:
+        with filled.connection() as db, transaction(db):
+            db.execute("delete from evidence.ontology")
+            db.execute(TOO_MUCH)
+
+    with pytest.raises(StorageError, match=r"File too large\n  fix: move it to a disk .* was rolled back"):
+        overfill()
     assert providers(filled) == ["zoe", "anna", "bert"]
 
 
@@ -235,15 +231,11 @@ def test_a_connection_past_the_store_is_named(filled: DuckDBStore) -> None:
 
 def test_a_file_never_makes_duckdb_fetch_an_extension(store: DuckDBStore) -> None:
     with store.connection() as db:
-        settings = (
-            "current_setting('autoload_known_extensions'), current_setting('autoinstall_known_extensions')"
-        )
-        assert db.execute(f"select {settings}").fetchone() == (False, False)
+        settings = "current_setting('autoload_known_extensions'), current_setting('autoinstall_known_extensions')"
+        assert db.execute(f"select {settings}").fetchall() == [(False, False)]
 
 
-def test_the_database_is_shown_below_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_database_is_shown_below_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert DuckDBStore(database=".synth/synth.duckdb").shown_database == ".synth/synth.duckdb"
     assert DuckDBStore(database="/elsewhere/synth.duckdb").shown_database == "/elsewhere/synth.duckdb"

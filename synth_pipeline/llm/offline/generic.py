@@ -72,7 +72,7 @@ class Filler:
 
     def main_text(self, schema: Schema) -> str:
         """Return a text that mentions every given value, as long as `words` asks."""
-        mentions = [self._say("mention", _spoken(k), v) for k, v in self._given.items() if not isinstance(v, dict)]
+        mentions = [self._say("mention", label, value) for label, value in self._mentioned()]
         self._rng.shuffle(mentions)
         wanted = self._given.get("words")
         n_words = wanted if isinstance(wanted, int) else 12 * len(mentions) + self._rng.randint(10, 60)
@@ -80,6 +80,15 @@ class Filler:
         while sum(s.count(" ") + 1 for s in sentences) < n_words - 8:
             sentences.insert(self._rng.randint(1, len(sentences)), self._say("filler"))
         return self._fit_length(" ".join([*sentences, self._say("closing")]), schema)
+
+    def _mentioned(self) -> list[tuple[str, Any]]:
+        """Return label and value of what the text mentions; a planned check by its own words, its length by none."""
+        check = self._given.get("quantity_label")
+        silent = {"words"} | ({"quantity", "quantity_label"} if check else set())
+        named = [
+            (name, value) for name, value in self._given.items() if name not in silent and not isinstance(value, dict)
+        ]
+        return [(check if check and name == "healthy_value" else _spoken(name), value) for name, value in named]
 
     def _say(self, field: str, label: str = "", value: Any = "") -> str:
         grammar = generic_grammar()
