@@ -1,6 +1,7 @@
 """`synth`: a thin front over the same definitions that the Dagster UI loads.
 
-Exit codes: 0 done; 1 a run, a blocking check or a verification failed; 2 bad input, with what, where and what to do.
+Exit codes: 0 done; 1 a run, a blocking check or a verification failed; 2 bad input, with what, where and what to do;
+130 stopped by Ctrl-C.
 """
 
 import json
@@ -16,10 +17,10 @@ os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 import typer
 from rich.console import Console
 
-from synth_pipeline.contracts.errors import InputError, SynthError
+from synth_pipeline.contracts.errors import SynthError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-PIPE_WIDTH = 160
+PIPE_WIDTH, INTERRUPTED = 160, 130
 out = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
@@ -46,7 +47,11 @@ def run(
     from synth_pipeline.commands import RunRequest, run_recipe
 
     request = RunRequest(recipe, provider or ["offline-terse"], seed=seed, limit=limit, reference=reference)
-    report = run_recipe(request, console=err)
+    try:
+        report = run_recipe(request, console=err)
+    except KeyboardInterrupt:
+        err.print("stopped; run the same command again to go on: what was bought is in the call ledger", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         _print_json(report.as_dict())
     else:
@@ -162,12 +167,7 @@ def main() -> None:
     except SynthError as error:
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("stopped; run the same command again to go on, nothing bought is lost", style="yellow")
-        sys.exit(130)
 
-
-__all__ = ["InputError", "app", "main"]
 
 if __name__ == "__main__":
     main()

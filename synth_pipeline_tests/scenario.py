@@ -239,7 +239,7 @@ def planned_rows() -> list[dict[str, Any]]:
     """Return the four planned records, one dict each."""
     rows = []
     for index, values in enumerate(_PLAN_ROWS):
-        row = dict(zip(_PLAN_COLUMNS, values, strict=True))
+        row: dict[str, Any] = dict(zip(_PLAN_COLUMNS, values, strict=True))
         told = {"topic_name": NAMES_OF_TOPICS[row["topic"]], "urgent": row["topic"] == "lost"}
         rows.append(row | told | _ids(index) | {"ordinal": 0, "position": index, "round": 0})
     return rows
@@ -300,7 +300,8 @@ def variant_frame() -> pl.DataFrame:
 def reference_frame(rows: Sequence[tuple[str, str | None, str | None, str]] = REAL) -> pl.DataFrame:
     """Return REFERENCE: three real examples, the last with a label that the recipe does not know."""
     names = ("example_id", "label", "label_original", "text")
-    return REFERENCE.frame([dict(zip(names, row, strict=True)) | {"sha256": sha256_text(row[3])} for row in rows])
+    told: list[dict[str, object]] = [dict(zip(names, row, strict=True)) for row in rows]
+    return REFERENCE.frame([one | {"sha256": sha256_text(str(one["text"]))} for one in told])
 
 
 def item(item_id: str, text: str | None = None, **changes: Any) -> dict[str, Any]:

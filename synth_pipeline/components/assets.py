@@ -15,6 +15,8 @@ from synth_pipeline.components.partitions import cell_partitions, provider_of, s
 from synth_pipeline.components.reference import load_reference
 
 MERGED = "merged"
+ENDS = ("valid", "rejected", "flagged")
+STATUSES = ("confirmed", "contradicted", "no_consensus", "declared")
 LAW = {
     "ontology": "What exists and how much of it: every axis value, constraint, number, flaw and rule, with its source "
     "and, for structure, the votes of the panel. A contradicted fact is reported, never silently dropped.",
@@ -28,11 +30,13 @@ LAW = {
     "rule. Nothing is dropped: the three ends sum to the input.",
     "discriminator_score": "How well a classifier tells synthetic from real (AUC; 0.5 = cannot tell), with interval, "
     "floor and shuffled baseline. Under 200 examples a side it is undecided and says what n is needed.",
-    "finetune_export": "The files that trainers read, split so that twins never straddle, with a manifest of SHA-256 "
-    "sums.",
-    "merged_set": "The validated sets of all providers of a seed, without copies across providers.",
-    "merged_discriminator_score": "The discriminator score of the merged set.",
-    "merged_export": "The export of the merged set.",
+    "finetune_export": "The files that trainers read, split so that a record and its flawed twin stay together, with a "
+    "manifest of SHA-256 sums.",
+    "merged_set": "The validated sets of all providers that a seed has so far, without copies across providers. "
+    "Materialize it again after another provider.",
+    "merged_discriminator_score": "How well a classifier tells the merged set from real: all providers of a seed "
+    "at once.",
+    "merged_export": "The files that trainers read, from the merged set.",
 }
 KINDS = {
     "ontology": {"yaml", "duckdb"},
@@ -61,10 +65,13 @@ Reader = Callable[[Wrapped], dg.AssetsDefinition]
 
 def build_assets(declaration: Declaration) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Return the recipe's assets, and its reference as an external asset."""
+    declared = declaration.recipe.reference
     reference = dg.AssetSpec(
         _key(declaration, "reference"),
         group_name=declaration.name,
-        description="The real, labelled examples: a file of the user's, not made here.",
+        description="The real, labelled examples: a file of yours, named in the recipe and not made here. "
+        "One run takes another by `synth run --reference FILE`.",
+        metadata={"file": dg.MetadataValue.path(str(declaration.folder / declared.path))} if declared else {},
         kinds={"file"},
     )
     return [
@@ -116,7 +123,8 @@ def _ontology(declaration: Declaration) -> dg.AssetsDefinition:
         panel = models.completers(declaration, declaration.recipe.panel.providers, reporter)
         frame = declaration.kind.ontology(panel, provider=provider_of(context), seed=seed_of(context))
         contradicted = frame.filter(pl.col("status") == "contradicted").select("name", "value", "votes", "voters")
-        return output(frame, {**counts(frame, "status"), **purchases(panel), "contradicted": table(contradicted)})
+        statuses = counts(frame, "status", STATUSES)
+        return output(frame, {**statuses, **purchases(panel), "contradicted": table(contradicted)})
 
     return ontology
 
@@ -127,8 +135,8 @@ def _sampling_plan(declaration: Declaration) -> dg.AssetsDefinition:
         frame = declaration.kind.sampling_plan(provider=provider_of(context), seed=seed_of(context), n=config.n_records)
         margin = (
             frame.group_by(declaration.recipe.label)
-            .len()
-            .sort("len", declaration.recipe.label, descending=[True, False])
+            .len("n")
+            .sort("n", declaration.recipe.label, descending=[True, False])
         )
         n_flawed = frame["flaw"].drop_nulls().len()
         return output(frame, {"n_planned": frame.height, "n_flaws_planned": n_flawed, "label_margin": table(margin)})
@@ -188,11 +196,11 @@ def _validated_set(declaration: Declaration) -> dg.AssetsDefinition:
 def _acceptance(frame: pl.DataFrame) -> dict[str, Any]:
     n_valid = frame.filter(pl.col("state") == "valid").height
     said = frame.filter(pl.col("state") != "valid").explode("reasons").drop_nulls("reasons")
-    by_rule = said.group_by(pl.col("reasons").str.extract(r"^([^:]+)").alias("rule")).len().sort("len", descending=True)
+    by_rule = said.group_by(pl.col("reasons").str.extract(r"^([^:]+)").alias("rule")).len("n")
     return {
-        **counts(frame, "state"),
+        **counts(frame, "state", ENDS),
         "acceptance_rate": n_valid / max(frame.height, 1),
-        "reasons": table(by_rule),
+        "reasons": table(by_rule.sort("n", "rule", descending=[True, False])),
     }
 
 
@@ -215,7 +223,7 @@ def _score(
         "family", "auc", "low", "high", "n_real", "n_synthetic", "verdict"
     )
     aucs = {f"auc_{family}": auc for family, auc in whole.select("family", "auc").iter_rows() if auc is not None}
-    return output(frame, {**aucs, "all": table(whole), "reference": reference.summary()})
+    return output(frame, {**aucs, "over_all_records": table(whole), "reference": reference.summary()})
 
 
 def _finetune_export(declaration: Declaration) -> dg.AssetsDefinition:
@@ -238,7 +246,7 @@ def _export(
     return output(
         bundle.frame,
         {
-            **counts(bundle.frame, "split"),
+            **counts(bundle.frame, "split", declaration.recipe.export.splits),
             "folder": dg.MetadataValue.path(str(folder)),
             "n_files": len(bundle.files),
         },

@@ -101,6 +101,7 @@ def _gate_result(score: pl.DataFrame, block_above: float | None) -> dg.AssetChec
         metadata={
             "observed": worst["verdict_reason"],
             "family": worst["family"],
+            **{name: worst[name] for name in ("auc", "low", "high") if worst[name] is not None},
             "limit": worst["limit"],
             "n_real": worst["n_real"],
             "n_synthetic": worst["n_synthetic"],

@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import polars as pl
 
+from synth_pipeline.contracts.protocols import State
 from synth_pipeline.llm.client import LedgeredCompleter
 
 CLOCKS = ("completed_at", "latency_s")
+N_DECIMALS = 3
 
 
 def content_version(frame: pl.DataFrame) -> dg.DataVersion:
@@ -23,10 +25,10 @@ def output(frame: pl.DataFrame, metadata: Mapping[str, Any]) -> dg.Output[pl.Dat
     return dg.Output(frame, metadata=dict(metadata), data_version=content_version(frame))
 
 
-def counts(frame: pl.DataFrame, column: str) -> dict[str, int]:
-    """Return how many rows each value of a column has, as numbers that the UI plots."""
-    tallied = frame.group_by(column).len().sort(column)
-    return {f"n_{value}": int(n) for value, n in tallied.iter_rows()}
+def counts(frame: pl.DataFrame, column: str, values: Iterable[str] = ()) -> dict[str, int]:
+    """Return how many rows each value of a column has, as numbers that the UI plots; 0 for `values` not there."""
+    tallied = dict(frame.group_by(column).len().sort(column).iter_rows())
+    return {f"n_{value}": int(tallied.get(value, 0)) for value in dict.fromkeys([*values, *tallied])}
 
 
 def purchases(completers: Iterable[LedgeredCompleter]) -> dict[str, int | float]:
@@ -42,7 +44,7 @@ def purchases(completers: Iterable[LedgeredCompleter]) -> dict[str, int | float]
 def generation_metadata(frame: pl.DataFrame) -> dict[str, Any]:
     """Return states, tokens and dollars of generations or variants, and whether the offline stand-in wrote them."""
     return {
-        **counts(frame, "state"),
+        **counts(frame, "state", get_args(State)),
         "tokens_in": int(frame["tokens_in"].sum()),
         "tokens_out": int(frame["tokens_out"].sum()),
         "cost_usd": float(frame["cost_usd"].sum()),
@@ -62,7 +64,9 @@ def _empty(frame: pl.DataFrame) -> dg.TableMetadataValue:
 
 
 def _cell(value: object) -> str | int | float | bool | None:
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    if isinstance(value, float):
+        return round(value, N_DECIMALS)
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
 def _writer(frame: pl.DataFrame) -> str:

@@ -12,6 +12,7 @@ import dagster as dg
 from synth_pipeline.components.models import Reporter
 from synth_pipeline.components.places import find_project_folder
 
+INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -66,6 +67,8 @@ class Runner:
 
 def run_job(runner: Runner, job: str, partition: str, config: Mapping[str, Any] | None = None) -> RunReport:
     """Return what became of running `job` on one partition.
+
+    An interrupt ends the run and is raised again, so that nothing else is begun.
 
     Args:
         runner: definitions, instance and reporter.
@@ -124,8 +127,25 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
+            if data.error and _innermost(data.error).cls_name == INTERRUPTED:
+                raise KeyboardInterrupt
             told = data.user_failure_data.description if data.user_failure_data else None
-            yield told or (data.error.message.strip() if data.error else "failed without a message")
+            yield told or f"{event.step_key}: {_root_cause(data.error)}"
+
+
+def _innermost(error: Any) -> Any:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error
+
+
+def _root_cause(outer: Any) -> str:
+    """Return the innermost message of a Dagster error, and where it was raised."""
+    error = _innermost(outer)
+    if error is None:
+        return "failed without a message"
+    place = error.stack[-1].strip().splitlines()[0] if error.stack else ""
+    return f"{error.message.strip()} ({place}); a defect of this program: please report it"
 
 
 def relative(path: Path | str) -> str:

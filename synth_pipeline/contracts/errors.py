@@ -38,7 +38,7 @@ class SynthError(Exception):
         return f"{place}{self.what}{advice}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.where, self.fix)
+        return _rebuild, (type(self), self.what, self.where, self.fix), self.__dict__
 
 
 def _rebuild(error_class: type[SynthError], what: str, where: str, fix: str) -> SynthError:

@@ -1,44 +1,33 @@
 """The recipe: the declaration of one dataset. It refuses contradictions when it loads."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from synth_pipeline.contracts.records import RecordDeclaration
 from synth_pipeline.contracts.rules import AnyRule, Expectation, PlausibleRange, Skew
-from synth_pipeline.contracts.space import Axis, Constraint, Declared, Flaw, NumberAxis, Quantity
+from synth_pipeline.contracts.settings import Gate, Panel, Roles
+from synth_pipeline.contracts.space import (
+    Attribute,
+    Axis,
+    Constraint,
+    Declared,
+    Flaw,
+    NumberAxis,
+    Quantity,
+    holds_no_number,
+)
+from synth_pipeline.contracts.tables import SAMPLING_PLAN, VALIDATED_SET
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 SPLITS = ("train", "validation", "test")
 SPLIT_TOLERANCE = 1e-9
-
-
-class RoleSettings(Declared):
-    """How a role's model is asked."""
-
-    temperature: float = Field(1.0, ge=0, le=2)
-    max_tokens: int = Field(1500, ge=16)
-
-
-class Roles(Declared):
-    """How each role's model is asked."""
-
-    structure: RoleSettings = RoleSettings(temperature=0.0, max_tokens=1000)
-    write: RoleSettings = RoleSettings()
-    flaw: RoleSettings = RoleSettings(temperature=0.3)
-
-
-class Panel(Declared):
-    """Who confirms the structure of the ontology, and how many must."""
-
-    providers: list[str] = Field(min_length=1)
-    confirm: int = Field(2, ge=1, description="providers that must confirm a fact")
-
-    @model_validator(mode="after")
-    def _providers_are_distinct(self) -> Self:
-        if len(set(self.providers)) < len(self.providers):
-            raise ValueError(f"panel {self.providers} names a provider twice; name each once")
-        return self
+PLAN_WORDS = frozenset(
+    (column.name for table in (SAMPLING_PLAN, VALIDATED_SET) for column in table.columns),
+) | {"quantity_label", "given", "description"}
+NUMERIC = ("integer", "number")
+NOT_FOR_EXPECTATIONS = frozenset({"verdicts", "reasons"})
 
 
 class ReferenceDeclaration(Declared):
@@ -54,14 +43,6 @@ class ReferenceDeclaration(Declared):
     labels: dict[str, str] = Field(
         {}, description="label in the file -> label of the recipe; equal ones map by themselves"
     )
-
-
-class Gate(Declared):
-    """The discriminator's limits: above `limit` the check warns, above `block_above` it blocks."""
-
-    limit: float = Field(0.75, ge=0.5, le=1)
-    block_above: float | None = Field(None, ge=0.5, le=1)
-    by_label: bool = Field(False, description="score every label by itself too")
 
 
 class Export(Declared):
@@ -138,44 +119,26 @@ class Recipe(Declared):
         """The values of the label axis."""
         return tuple(self.axes[self.label].values)
 
-    def tags_of(self, axis_values: dict[str, str]) -> list[str]:
+    @property
+    def flaws_axis(self) -> str | None:
+        """The axis that `flaws_by` is, or whose attribute it is; None where there is none."""
+        holders = (name for name, axis in self.axes.items() if self.flaws_by in (name, *axis.attribute_names))
+        return next(holders, None)
+
+    def tags_of(self, axis_values: Mapping[str, str]) -> list[str]:
         """Return the values of `flaws_by` that hold in a cell: an axis value, or an attribute's value or values."""
-        if self.flaws_by is None:
+        axis = self.flaws_axis
+        if axis is None or self.flaws_by is None:
             return []
-        if self.flaws_by in self.axes:
-            return [axis_values[self.flaws_by]]
-        for name, axis in self.axes.items():
-            if self.flaws_by in axis.attribute_names:
-                tags = axis.values[axis_values[name]].attributes[self.flaws_by]
-                return [str(tag) for tag in tags] if isinstance(tags, list) else [str(tags)]
-        return []
-
-
-PLAN_WORDS = (
-    "planned_id",
-    "cell_id",
-    "provider",
-    "seed",
-    "ordinal",
-    "position",
-    "round",
-    "quantity",
-    "quantity_label",
-    "healthy_value",
-    "flaw",
-    "severity",
-    "sick_value",
-    "label",
-    "text",
-    "record",
-    "state",
-)
+        if axis == self.flaws_by:
+            return [axis_values[axis]]
+        tags = self.axes[axis].values[axis_values[axis]].attributes[self.flaws_by]
+        return [str(tag) for tag in tags] if isinstance(tags, list) else [str(tags)]
 
 
 def find_contradictions(recipe: Recipe) -> list[str]:
-    """Return what contradicts itself across a recipe's parts, each as what, where and fix."""
-    return [
-        *_axis_problems(recipe),
+    """Return what contradicts itself across a recipe's parts, each as what, where and fix; axes come first."""
+    return _axis_problems(recipe) or [
         *_number_problems(recipe),
         *_flaw_problems(recipe),
         *_rule_problems(recipe),
@@ -218,11 +181,31 @@ def _number_problems(recipe: Recipe) -> list[str]:
         if number.by is not None:
             problems += _complete_problems(recipe, f"{where}.by", number.by, number.by_value())
         for axis, bounds in number.at_least.items():
-            problems += _values_problems(recipe, f"{where}.at_least", axis, bounds)
+            unknown = _values_problems(recipe, f"{where}.at_least", axis, bounds)
+            problems += unknown or _floor_problems(recipe, name, axis)
         for operand in number.difference or ():
             problems += _unknown(f"{where}.difference: number", operand, earlier)
         earlier.add(name)
     return problems
+
+
+def _floor_problems(recipe: Recipe, name: str, axis: str) -> list[str]:
+    """Return the floors on `axis` that lie above the number's range, where both can meet in a cell."""
+    number = recipe.numbers[name]
+    return [
+        f"numbers.{name}.at_least.{axis}: {floor:g} for {value!r} lies above {numbers[-1]:g}, the most that the number "
+        f"can be{f' for {key!r}' if key else ''}; lower it, or forbid the two together"
+        for value, floor in number.at_least[axis].items()
+        for key, numbers in number.by_value().items()
+        if floor > numbers[-1] and not _cannot_meet(recipe, (axis, value), (number.by, key))
+    ]
+
+
+def _cannot_meet(recipe: Recipe, one: tuple[str, str], other: tuple[str | None, str]) -> bool:
+    if one[0] == other[0]:
+        return one[1] != other[1]
+    cell = dict((one, other))
+    return any(all(cell.get(axis) in values for axis, values in c.forbid.items()) for c in recipe.constraints)
 
 
 def _flaw_problems(recipe: Recipe) -> list[str]:
@@ -255,6 +238,11 @@ def _one_flaw_problems(recipe: Recipe, name: str) -> list[str]:
         if tag not in quantity.reported_by
     ]
     for severity, (low, high) in flaw.sick.items():
+        if holds_no_number((low, high), quantity.decimals):
+            problems.append(
+                f"flaws.{name}.sick.{severity}: range {[low, high]} holds no number with {quantity.decimals} decimals, "
+                f"as {flaw.quantity!r} has; widen it"
+            )
         if low <= quantity.healthy[1] and quantity.healthy[0] <= high:
             problems.append(
                 f"flaws.{name}.sick.{severity}: range {[low, high]} overlaps the healthy range "
@@ -264,11 +252,8 @@ def _one_flaw_problems(recipe: Recipe, name: str) -> list[str]:
 
 
 def _all_tags(recipe: Recipe) -> set[str]:
-    by = recipe.flaws_by
-    if by in recipe.axes:
-        return set(recipe.axes[by].values)
-    holders = [(name, axis) for name, axis in recipe.axes.items() if by in axis.attribute_names]
-    return {tag for name, axis in holders for value in axis.values for tag in recipe.tags_of({name: value})}
+    axis = recipe.flaws_axis
+    return {tag for value in recipe.axes[axis].values for tag in recipe.tags_of({axis: value})} if axis else set()
 
 
 def _rule_problems(recipe: Recipe) -> list[str]:
@@ -281,10 +266,51 @@ def _rule_problems(recipe: Recipe) -> list[str]:
             problems += _unknown(f"rules.{index}: record field", field, recipe.record.fields)
         if isinstance(rule, PlausibleRange):
             problems += _complete_problems(recipe, f"rules.{index}.ranges", rule.by, rule.ranges)
+        if rule.reads_numbers:
+            problems += _not_numbers(recipe, f"rules.{index}", rule.fields)
         if rule.rule == "as_planned":
-            for field in rule.fields:
-                problems += _unknown(f"rules.{index}: planned name", field, recipe.planned_names)
+            problems += _planned_problems(recipe, f"rules.{index}", rule.fields)
     return problems
+
+
+def _not_numbers(recipe: Recipe, where: str, fields: tuple[str, ...]) -> list[str]:
+    types = {name: field.type for name, field in recipe.record.fields.items()}
+    return [
+        f"{where}: record field {field!r} is {types[field]}; the rule reads integer or number"
+        for field in fields
+        if field in types and types[field] not in NUMERIC
+    ]
+
+
+def _planned_problems(recipe: Recipe, where: str, fields: tuple[str, ...]) -> list[str]:
+    planned, problems = _planned_types(recipe), []
+    for field in fields:
+        problems += _unknown(f"{where}: planned name", field, planned)
+        if field in planned and field in recipe.record.fields:
+            written = recipe.record.fields[field].type
+            if written != planned[field] and not {written, planned[field]} <= set(NUMERIC):
+                problems.append(
+                    f"{where}: record field {field!r} is {written}, but what is planned is {planned[field]}; "
+                    "make the field's type equal"
+                )
+    return problems
+
+
+def _planned_types(recipe: Recipe) -> dict[str, str]:
+    """Return the record type of every planned value that a field may be held against."""
+    attributes = {
+        name: _type_of([value.attributes[name] for value in axis.values.values()])
+        for axis in recipe.axes.values()
+        for name in axis.attribute_names
+    }
+    numbers = {name: "number" if number.decimals else "integer" for name, number in recipe.numbers.items()}
+    return dict.fromkeys(recipe.axes, "string") | attributes | numbers
+
+
+def _type_of(values: list[Attribute]) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", list: "list"}
+    found = {names.get(type(value), "string") for value in values}
+    return found.pop() if len(found) == 1 else "number"
 
 
 def _limit_problems(recipe: Recipe) -> list[str]:
@@ -293,9 +319,24 @@ def _limit_problems(recipe: Recipe) -> list[str]:
         problems += _unknown("skew.axes: axis", axis, recipe.axes)
     for original, label in recipe.reference.labels.items() if recipe.reference else ():
         problems += _unknown(f"reference.labels.{original}: label", label, recipe.labels)
+    problems += _expectation_problems(recipe)
     if recipe.panel.confirm > len(recipe.panel.providers) and len(recipe.panel.providers) > 1:
         problems.append(
             f"panel.confirm is {recipe.panel.confirm}, but the panel has {len(recipe.panel.providers)} providers; "
             "lower it"
         )
+    return problems
+
+
+def _expectation_problems(recipe: Recipe) -> list[str]:
+    problems: list[str] = []
+    columns = {column.name for column in VALIDATED_SET.columns} - NOT_FOR_EXPECTATIONS
+    known = {*columns, *recipe.axes, *recipe.record.fields}
+    names = [expectation.name for expectation in recipe.expectations]
+    for index, expectation in enumerate(recipe.expectations):
+        if "column" in expectation.arguments:
+            problems += _unknown(f"expectations.{index}: column", expectation.arguments["column"], known)
+        name = expectation.name
+        if names.count(name) > 1 or name == "not_empty" or name.startswith(("plausible_share_", "skew_")):
+            problems.append(f"expectations.{index}: the name {name!r} belongs to another check; rename it")
     return problems

@@ -1,12 +1,22 @@
 """The record: the value that a completion must parse into, built from its declaration."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from synth_pipeline.contracts.space import Declared
 
 Record = BaseModel
+LARGEST = 2**63 - 1
+
+
+def _fits_a_column(number: int) -> int:
+    if abs(number) > LARGEST:
+        raise ValueError("an integer must fit 64 bits")
+    return number
+
+
+Integer = Annotated[int, AfterValidator(_fits_a_column)]
 
 
 class RecordField(Declared):
@@ -28,11 +38,19 @@ class RecordField(Declared):
             raise ValueError(f"min_length and max_length go with string and string_list, not {self.type}")
         return self
 
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        for least, most in (("minimum", "maximum"), ("min_length", "max_length")):
+            low, high = getattr(self, least), getattr(self, most)
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"{least} {low:g} is above {most} {high:g}; swap them")
+        return self
+
     def definition(self) -> tuple[Any, Any]:
         """Return the field's Python type and pydantic field."""
         python_type = {
             "string": str,
-            "integer": int,
+            "integer": Integer,
             "number": float,
             "boolean": bool,
             "string_list": list[str],

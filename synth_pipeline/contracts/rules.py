@@ -1,10 +1,10 @@
 """What a recipe may declare about its rules and expectations; `stages.validation` carries them out."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from synth_pipeline.contracts.space import Declared, Interval
+from synth_pipeline.contracts.space import Declared, Range
 
 EXPECTATIONS = (
     "ExpectColumnMeanToBeBetween",
@@ -28,6 +28,7 @@ class Rule(Declared):
     source: str = "chosen"
 
     rule: str
+    reads_numbers: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -46,7 +47,8 @@ class PlausibleRange(Rule):
     rule: Literal["plausible_range"]
     field: str
     by: str
-    ranges: dict[str, Interval]
+    ranges: dict[str, Range]
+    reads_numbers: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -64,6 +66,7 @@ class Ordered(Rule):
 
     rule: Literal["ordered"]
     order: list[str] = Field(min_length=2)
+    reads_numbers: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -81,6 +84,7 @@ class NumberInText(Rule):
 
     rule: Literal["number_in_text"]
     field: str
+    reads_numbers: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -117,6 +121,12 @@ class WordsBetween(Rule):
     rule: Literal["words_between"]
     least: int = Field(ge=0)
     most: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _least_is_not_above_most(self) -> Self:
+        if self.least > self.most:
+            raise ValueError(f"least {self.least} is above most {self.most}; swap them")
+        return self
 
 
 class ExactDuplicate(Rule):

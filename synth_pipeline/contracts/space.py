@@ -3,12 +3,36 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 SHARE_TOLERANCE = 1e-6
 Scalar = str | int | float | bool
 Attribute = Scalar | list[str]
 Interval = tuple[float, float]
+
+
+def _ascending(interval: Interval) -> Interval:
+    if interval[0] > interval[1]:
+        raise ValueError(f"range {list(interval)} is not ascending; write the smaller number first")
+    return interval
+
+
+Range = Annotated[Interval, AfterValidator(_ascending)]
+
+
+def steps_in(interval: Interval, decimals: int) -> tuple[int, int]:
+    """Return the first and last number with `decimals` inside `interval`, counted in steps of the last decimal.
+
+    The first lies above the last where the interval holds no such number.
+    """
+    scale = 10**decimals
+    return math.ceil(round(interval[0] * scale, 6)), math.floor(round(interval[1] * scale, 6))
+
+
+def holds_no_number(interval: Interval, decimals: int) -> bool:
+    """Return whether no number with `decimals` lies in `interval`."""
+    first, last = steps_in(interval, decimals)
+    return first > last
 
 
 class Declared(BaseModel):
@@ -26,6 +50,14 @@ class Value(Declared):
 
 def _value_from_share(raw: object) -> object:
     return {"share": raw} if isinstance(raw, int | float) and not isinstance(raw, bool) else raw
+
+
+def _kind_of(attribute: Attribute) -> str:
+    if isinstance(attribute, list):
+        return "a list"
+    if isinstance(attribute, bool):
+        return "yes or no"
+    return "text" if isinstance(attribute, str) else "a number"
 
 
 class Axis(Declared):
@@ -49,6 +81,10 @@ class Axis(Declared):
         names = {frozenset(value.attributes) for value in self.values.values()}
         if len(names) > 1:
             raise ValueError("its values do not all have the same attributes; give every value each attribute")
+        for name in self.attribute_names:
+            kinds = {_kind_of(value.attributes[name]) for value in self.values.values()}
+            if len(kinds) > 1:
+                raise ValueError(f"attribute {name!r} is {' and '.join(sorted(kinds))}; give all its values one type")
         return self
 
     @property
@@ -83,6 +119,8 @@ class NumberAxis(Declared):
         for key, numbers in self.by_value().items():
             if list(numbers) != sorted(numbers):
                 raise ValueError(f"{given[0]} {list(numbers)} of {key!r} is not ascending")
+            if holds_no_number((numbers[0], numbers[-1]), self.decimals):
+                raise ValueError(f"{given[0]} {list(numbers)} of {key!r} holds no number with {self.decimals} decimals")
             if given[0] == "quantiles" and numbers[0] <= 0:
                 raise ValueError(f"quantiles {list(numbers)} of {key!r} must be above 0; they are drawn on a log scale")
         return self
@@ -108,9 +146,15 @@ class Quantity(Declared):
 
     label: str = Field(min_length=3, description="the check in plain words")
     reported_by: list[str] = Field(min_length=1, description="values of `flaws_by` whose texts state it")
-    healthy: Interval
+    healthy: Range
     decimals: int = Field(0, ge=0, le=6)
     source: str = "chosen"
+
+    @model_validator(mode="after")
+    def _healthy_holds_a_number(self) -> Self:
+        if holds_no_number(self.healthy, self.decimals):
+            raise ValueError(f"healthy {list(self.healthy)} holds no number with {self.decimals} decimals; widen it")
+        return self
 
 
 Severity = Literal["low", "high"]
@@ -124,4 +168,4 @@ class Flaw(Declared):
     domain: str = Field(min_length=3, description="the risk-of-bias domain, for the appraisal")
     source: str = Field(min_length=3)
     instruction: str = Field(min_length=10, description="what the writer is told to change")
-    sick: dict[Severity, Interval] = Field(min_length=1)
+    sick: dict[Severity, Range] = Field(min_length=1)

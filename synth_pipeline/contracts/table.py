@@ -1,6 +1,6 @@
 """A table's shape, said once and checked at the door."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -48,7 +48,11 @@ class Table:
         return pl.DataFrame(schema=self.schema)
 
     def frame(self, rows: Sequence[dict[str, object]]) -> pl.DataFrame:
-        """Return `rows` as a checked frame of this shape."""
+        """Return `rows`, each with a value or None for every column, as a checked frame of this shape."""
+        names = set(self.schema.names())
+        for row in rows:
+            if row.keys() != names:
+                self._check_names(row)
         return self.check(pl.DataFrame(rows, schema=self.schema, orient="row"))
 
     def check(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -57,15 +61,15 @@ class Table:
         Raises:
             TableError: a column is missing, unknown, of another type or null where it must not be, or a key is doubled.
         """
-        self._check_names(frame)
+        self._check_names(frame.columns)
         ordered = frame.select(self.schema.names())
         self._check_types(ordered)
         self._check_nulls(ordered)
         self._check_key(ordered)
         return ordered
 
-    def _check_names(self, frame: pl.DataFrame) -> None:
-        expected, found = set(self.schema.names()), set(frame.columns)
+    def _check_names(self, names: Iterable[str]) -> None:
+        expected, found = set(self.schema.names()), set(names)
         for name in sorted(expected - found):
             raise self._error(f"column {name!r} is missing", "add it where the frame is made")
         for name in sorted(found - expected):

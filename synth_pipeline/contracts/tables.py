@@ -193,7 +193,7 @@ FINETUNE_EXPORT = Table(
         *PLANNED,
         Column("label", TEXT, "its label"),
         Column("flaw", TEXT, "its flaw; null where there is none", nullable=True),
-        Column("sha256", TEXT, "SHA-256 of the line's text"),
+        Column("record_sha256", TEXT, "SHA-256 of the record behind it, as canonical JSON"),
     ),
 )
 MERGED_SET = Table(

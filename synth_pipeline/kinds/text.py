@@ -65,7 +65,8 @@ class TextKind:
 
     def sampling_plan(self, *, provider: str, seed: int, n: int | None = None) -> pl.DataFrame:
         """Return SAMPLING_PLAN: `n` planned records, the recipe's number where None."""
-        return plan_records(self.recipe, self.name, provider=provider, seed=seed, n=n or self.recipe.n_records)
+        n = self.recipe.n_records if n is None else n
+        return plan_records(self.recipe, self.name, provider=provider, seed=seed, n=n)
 
     def raw_generations(self, plan: pl.DataFrame, complete: Completer) -> pl.DataFrame:
         """Return RAW_GENERATIONS: what the provider wrote for each planned record."""

@@ -1,5 +1,7 @@
 """One call to a model through LiteLLM, with its errors in our words."""
 
+import asyncio
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from synth_pipeline.llm.providers import mask_secrets
 
 PER_MILLION = 1e-6
 SHOWN = 400
+FILTER_MARKS = ("content_policy_violation", "content_filter", "safety system")
 
 
 def prepare_litellm() -> Any:
@@ -27,6 +30,23 @@ def prepare_litellm() -> Any:
     litellm.suppress_debug_info = True
     litellm.drop_params = True
     return litellm
+
+
+async def close_connections() -> None:
+    """Close what LiteLLM opened in this event loop and would leave to the garbage collector.
+
+    It keeps clients by the id of their loop, which a later loop may get again, and a worker that logs behind the calls.
+    """
+    from litellm import in_memory_llm_clients_cache as cache
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER as worker
+
+    await worker.flush()
+    await worker.stop()
+    mine = f"-{id(asyncio.get_running_loop())}"
+    for key in [key for key in cache.cache_dict if key.endswith(mine)]:
+        client = cache.cache_dict[key]
+        cache.delete_cache(key)
+        await client.close()
 
 
 def call_parameters(request: CallRequest) -> dict[str, Any]:
@@ -56,11 +76,10 @@ async def ask(provider: Provider, purchase: Purchase) -> LedgerEntry:
     started = time.perf_counter()
     try:
         response = await litellm.acompletion(**_arguments(provider, purchase))
-    except litellm.exceptions.ContentPolicyViolationError as error:
-        refusal = mask_secrets(str(error), provider)[:SHOWN]
-        answer: Mapping[str, Any] = {"refusal": refusal, "finish_reason": "content_filter"}
-    except _litellm_errors(litellm) as error:
-        raise _in_our_words(litellm, error, provider, purchase.request) from None
+    except tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES) as error:
+        answer = _refused(litellm, error, provider)
+        if answer is None:
+            raise _in_our_words(litellm, error, provider, purchase.request) from None
     else:
         answer = _read(response)
     return _entry(provider, purchase, answer, time.perf_counter() - started)
@@ -92,12 +111,26 @@ def _read(response: Any) -> dict[str, Any]:
     if not choices:
         return answer | {"finish_reason": "no_choices"}
     message = choices[0].message
-    refusal = getattr(message, "refusal", None)
+    told = getattr(message, "provider_specific_fields", None) or {}
     return answer | {
-        "content": message.content,
-        "refusal": refusal,
+        "content": _storable(message.content),
+        "refusal": _storable(told.get("refusal")),
         "finish_reason": choices[0].finish_reason or "unknown",
     }
+
+
+def _storable(text: str | None) -> str | None:
+    """Return `text` with half characters, which a cut-off answer may end in and UTF-8 cannot hold, as `?`."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _refused(litellm: Any, error: Exception, provider: Provider) -> Mapping[str, Any] | None:
+    """Return the answer that an error is, where it says that a filter stopped the prompt; else None."""
+    text = str(error)
+    by_filter = isinstance(error, litellm.exceptions.BadRequestError) and any(mark in text for mark in FILTER_MARKS)
+    if not by_filter and not isinstance(error, litellm.exceptions.ContentPolicyViolationError):
+        return None
+    return {"refusal": mask_secrets(text, provider)[:SHOWN], "finish_reason": "content_filter"}
 
 
 def _entry(provider: Provider, purchase: Purchase, answer: Mapping[str, Any], latency_s: float) -> LedgerEntry:
@@ -127,27 +160,9 @@ def _entry(provider: Provider, purchase: Purchase, answer: Mapping[str, Any], la
     )
 
 
-def _litellm_errors(litellm: Any) -> tuple[type[Exception], ...]:
-    names = (
-        "APIError",
-        "APIConnectionError",
-        "APIResponseValidationError",
-        "AuthenticationError",
-        "BadRequestError",
-        "InternalServerError",
-        "NotFoundError",
-        "PermissionDeniedError",
-        "RateLimitError",
-        "ServiceUnavailableError",
-        "Timeout",
-        "UnprocessableEntityError",
-    )
-    return tuple(getattr(litellm.exceptions, name) for name in names if hasattr(litellm.exceptions, name))
-
-
 def _in_our_words(litellm: Any, error: Exception, provider: Provider, request: CallRequest) -> CallError:
     kinds = litellm.exceptions
-    message = mask_secrets(str(error).splitlines()[0], provider)[:SHOWN]
+    message = mask_secrets(str(error), provider).partition("\n")[0][:SHOWN]
     where = f"provider {provider.name}, model {provider.model_for(request.role)}"
     stops = (
         kinds.AuthenticationError,
@@ -164,8 +179,9 @@ def _in_our_words(litellm: Any, error: Exception, provider: Provider, request: C
 
 
 def _retry_after(error: Exception) -> float | None:
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    headers = getattr(error, "litellm_response_headers", None) or {}
     try:
-        return float(headers.get("retry-after", ""))
+        seconds = float(headers.get("retry-after", ""))
     except ValueError:
         return None
+    return seconds if math.isfinite(seconds) else None

@@ -13,19 +13,35 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from synth_pipeline.contracts.errors import SynthError, TransientCallError
+from synth_pipeline.contracts.errors import TransientCallError
 from synth_pipeline.contracts.identity import call_key
 from synth_pipeline.contracts.protocols import CallRequest, CallResult, Messages, Progress
 from synth_pipeline.contracts.providers import Price, Provider
-from synth_pipeline.llm.asking import Purchase, ask, call_parameters, prepare_litellm
+from synth_pipeline.llm.asking import Purchase, ask, call_parameters, close_connections, prepare_litellm
 from synth_pipeline.llm.ledger import Ledger, LedgerEntry
 from synth_pipeline.llm.limits import Pace, worst_case_tokens
 from synth_pipeline.llm.parsing import Parsed, parse_completion
 from synth_pipeline.llm.providers import price_of, require_environment
 
-MAX_TRIES = 6
-BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 MAX_ASKS = 2
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a failed call is tried, and the seconds waited: at random up to `first_wait_s`, doubled each time."""
+
+    max_tries: int = 6
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30
+
+    def wait(self, state: RetryCallState) -> float:
+        """Return the seconds to wait before the next try: no fewer than the provider asked for."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after_s if isinstance(error, TransientCallError) else None
+        return max(asked or 0.0, wait_random_exponential(self.first_wait_s, self.longest_wait_s)(state))
+
+
+PATIENCE = Patience()
 
 
 @dataclass
@@ -45,6 +61,7 @@ class LedgeredCompleter:
         ledger: every completion is appended to it before it is parsed, and looked up there before it is bought.
         progress: told of every result.
         prepare: called once before the first call that is bought; imports what calls need, which a replay does not.
+        patience: how long it tries to get an answer.
 
     Raises:
         MissingKey: the provider's key or address is not in the environment.
@@ -56,11 +73,12 @@ class LedgeredCompleter:
         ledger: Ledger,
         progress: Progress,
         prepare: Callable[[], object] = prepare_litellm,
+        patience: Patience = PATIENCE,
     ) -> None:
         require_environment(provider)
         self._row, self._ledger, self._progress, self._prepare = provider, ledger, progress, prepare
         self._prices: dict[str, Price] = {}
-        self._pace = Pace(provider.rpm, provider.tpm)
+        self._pace, self._patience = Pace(provider.rpm, provider.tpm), patience
         self.usage = Usage()
 
     @property
@@ -79,8 +97,8 @@ class LedgeredCompleter:
         self._progress.start(len(requests), f"{self.provider}: {requests[0].role if requests else 'nothing'}")
         try:
             asyncio.run(self._complete_all(enumerate(requests), results))
-        except* SynthError as group:
-            raise group.exceptions[0] from None
+        except BaseExceptionGroup as group:
+            raise _first_cause(group) from None
         finally:
             self._progress.finish()
         return [result for result in results if result is not None]
@@ -91,9 +109,13 @@ class LedgeredCompleter:
                 results[index] = await self._complete(request)
                 self._progress.advance(cost_usd=self.usage.cost_usd, n_replayed=self.usage.n_replayed)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._row.max_concurrency):
-                group.create_task(worker())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._row.max_concurrency):
+                    group.create_task(worker())
+        finally:
+            if self._prices:  # something was bought, not only replayed
+                await close_connections()
 
     async def _complete(self, request: CallRequest) -> CallResult:
         entries: list[LedgerEntry] = []
@@ -103,9 +125,8 @@ class LedgeredCompleter:
             try:
                 entries.append(await self._bought(request, messages, attempt))
             except TransientCallError as error:
-                return self._result(
-                    request, Parsed("failed", f"given up after {MAX_TRIES} tries: {error.what}"), entries
-                )
+                reason = f"given up after {self._patience.max_tries} tries: {error.what}"
+                return self._result(request, Parsed("failed", reason), entries)
             parsed = parse_completion(entries[-1], request.record_class)
             if parsed.state != "unparsable":
                 break
@@ -119,16 +140,16 @@ class LedgeredCompleter:
             self.usage.n_replayed += 1
             return entry
         entry = await self._ask_patiently(Purchase(request, messages, key, attempt, self._price(request)))
-        self._ledger.append(entry)
+        kept = self._ledger.append(entry)
         self.usage.n_bought += 1
         self.usage.cost_usd += entry.cost_usd
-        return entry
+        return kept
 
     async def _ask_patiently(self, purchase: Purchase) -> LedgerEntry:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientCallError),
-            stop=stop_after_attempt(MAX_TRIES),
-            wait=_wait,
+            stop=stop_after_attempt(self._patience.max_tries),
+            wait=self._patience.wait,
             reraise=True,
         )
 
@@ -161,10 +182,12 @@ class LedgeredCompleter:
         return CallResult(request.sample, parsed.state, parsed.reason, parsed.value, provenance)
 
 
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_s if isinstance(error, TransientCallError) else None
-    return max(asked or 0.0, BACKOFF(state))
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what ended the calls: an interrupt before an error, the first of each."""
+    causes: list[BaseException] = []
+    for one in group.exceptions:
+        causes.append(_first_cause(one) if isinstance(one, BaseExceptionGroup) else one)
+    return next((cause for cause in causes if not isinstance(cause, Exception)), causes[0])
 
 
 def _repair(messages: Messages, entry: LedgerEntry, parsed: Parsed) -> Messages:

@@ -20,7 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from synth_pipeline.contracts.errors import StorageError
 
@@ -89,14 +90,16 @@ class Ledger:
     @classmethod
     def open(cls, url: str) -> Self:
         """Return the ledger at an SQLAlchemy URL, made where there is none; `sqlite://` keeps it in memory."""
-        place = make_url(url).render_as_string(hide_password=True)
-        database = make_url(url).database
+        place, database = _read_url(url)
         try:
             if database and database != ":memory:":
                 Path(database).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(url)
             event.listen(engine, "connect", _use_wal)
-            METADATA.create_all(engine)
+            with engine.begin() as connection:  # several processes may do this at once
+                connection.execute(CreateTable(CALLS, if_not_exists=True))
+                for index in CALLS.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
         except (SQLAlchemyError, OSError) as error:
             raise _unusable(place, error) from error
         return cls(engine, place)
@@ -110,13 +113,17 @@ class Ledger:
             raise _unusable(self._place, error) from error
         return LedgerEntry(**row) if row else None
 
-    def append(self, entry: LedgerEntry) -> None:
-        """Keep a completion; durable against a killed process when this returns. A key that is there stays as it is."""
+    def append(self, entry: LedgerEntry) -> LedgerEntry:
+        """Return the completion that is now kept, durable against a killed process.
+
+        That is `entry`, or the one that another process bought under its key in the meantime, so that all use the same.
+        """
         try:
             with self._engine.begin() as connection:
-                connection.execute(insert(CALLS).values(asdict(entry)).on_conflict_do_nothing())
+                done = connection.execute(insert(CALLS).values(asdict(entry)).on_conflict_do_nothing())
         except SQLAlchemyError as error:
             raise _unusable(self._place, error) from error
+        return entry if done.rowcount else self.find(entry.call_key) or entry
 
     def spending(self) -> list[Mapping[str, Any]]:
         """Return calls, tokens and dollars for each recipe's role and provider, in their order."""
@@ -143,8 +150,20 @@ class Ledger:
         self._engine.dispose()
 
 
+def _read_url(url: str) -> tuple[str, str | None]:
+    fix = "set SYNTH_LEDGER_URL to sqlite:/// and the path of a file, or unset it"
+    try:
+        read = make_url(url)
+    except ArgumentError as error:
+        raise StorageError("the call ledger's address is no URL", fix=fix) from error
+    place = read.render_as_string(hide_password=True)
+    if read.get_backend_name() != "sqlite":
+        raise StorageError("the call ledger can be kept in SQLite only", where=place, fix=fix)
+    return place, read.database
+
+
 def _use_wal(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -71,7 +71,7 @@ class PromptTemplate:
         """
         try:
             return tuple({"role": speaker, "content": part.render(values).strip()} for speaker, part in self._compiled)
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise PromptError(
                 str(error), where=f"prompts/{self.path}", fix="use only names that the recipe plans"
             ) from error
@@ -114,7 +114,7 @@ def load_template(folder: Path, recipe: str, role: str) -> PromptTemplate:
     where = f"prompts/{relative}"
     try:
         content = (folder / relative).read_bytes()
-        text = content.decode("utf-8").replace("\r\n", "\n")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
         raise PromptError(
             "the template is missing", where=where, fix="write it; copy another recipe's to begin"
@@ -140,9 +140,11 @@ def _split(text: str, where: str) -> tuple[Mapping[str, Any], tuple[tuple[str, s
         header = yaml.safe_load(match[1])
     except yaml.YAMLError as error:
         raise PromptError(f"front matter is not YAML: {error}", where=where, fix="mend it") from error
-    if not isinstance(header, dict) or "version" not in header:
+    if not isinstance(header, dict) or header.get("version") is None:
         raise PromptError("front matter names no version", where=where, fix='add version: "1.0"')
     pieces = PART.split(match[2])
+    if pieces[0].strip():
+        raise PromptError("has text before its first part", where=where, fix="put it below '# system' or '# user'")
     parts = tuple(zip(pieces[1::2], pieces[2::2], strict=True))
     if not any(speaker == "user" for speaker, _ in parts):
         raise PromptError("has no '# user' part", where=where, fix="add a line '# user' before the request")

@@ -41,7 +41,7 @@ def _provider(name: str, row: object, path: Path) -> Provider:
     if not isinstance(row, dict):
         raise ProviderError(f"row {name!r} is not a mapping", where=str(path), fix=FIX)
     try:
-        return Provider.model_validate({"name": name, **row})
+        return Provider.model_validate({**row, "name": name})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

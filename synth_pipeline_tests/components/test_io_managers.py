@@ -1,11 +1,7 @@
-"""What goes into a table comes back, whatever is written beside it, and whoever dies while writing."""
+"""What goes into a table comes back, whatever is written beside it."""
 
 import math
-import multiprocessing
-import multiprocessing.synchronize
-import os
 import tempfile
-import time
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -28,10 +24,8 @@ from synth_pipeline.components.io_managers import (
 )
 from synth_pipeline.components.store import DuckDBStore
 from synth_pipeline.contracts.errors import StorageError, TableError
-from synth_pipeline.contracts.identity import rng_for
 from synth_pipeline.contracts.tables import FLAG, INT, NAMES, REAL, TEXT, VALIDATED_SET, VERDICTS
 
-SOAK = int(os.environ.get("SYNTH_SOAK", "1"))
 PROVIDERS = ("anna", "bert", "carl")
 SEEDS = ("0", "1", "2")
 CELLS = tuple(product(PROVIDERS, SEEDS))
@@ -401,66 +395,3 @@ def test_a_preview_of_nothing_still_shows_the_columns() -> None:
         "seed",
         "text",
     ]
-
-
-# Ten writers at once, one of them killed
-
-WRITERS = tuple(f"writer{n}" for n in range(10))
-N_GENERATIONS, N_ROWS = 2, 4_000
-
-
-def generation_of(writer: str, generation: int) -> pl.DataFrame:
-    """A partition that names its write in each row, and is as long as no other of its writes."""
-    n_rows = N_ROWS + generation
-    text = pl.lit(f"{writer} in generation {generation} writes row ") + pl.int_range(n_rows).cast(TEXT)
-    columns = {"provider": pl.lit(writer), "seed": pl.lit(0, INT), "generation": pl.lit(generation, INT)}
-    return pl.select(text=text).with_columns(**columns)
-
-
-def write_generations(database: str, writer: str, last: int, begun: multiprocessing.synchronize.Event) -> None:
-    """Replace one partition by one generation after the other: the work of a process of its own."""
-    for generation in range(1, last + 1):
-        replace_rows(DuckDBStore(database=database), cells_of([(writer, "0")]), generation_of(writer, generation))
-        begun.set()
-
-
-def partition_of(store: DuckDBStore, writer: str) -> pl.DataFrame:
-    return store.read(RECIPE, TABLE, {"provider": writer, "seed": 0})
-
-
-def assert_one_whole_generation(partition: pl.DataFrame, writer: str, allowed: Sequence[int]) -> None:
-    generation = partition["generation"][0]
-    assert generation in allowed
-    assert_frame_equal(partition, generation_of(writer, generation), check_column_order=False)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("round_", range(SOAK))
-def test_a_writer_killed_among_ten_loses_and_doubles_nothing(
-    store: DuckDBStore, monkeypatch: pytest.MonkeyPatch, round_: int
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    process = multiprocessing.get_context("forkserver")
-    process.set_forkserver_preload([__name__, "pyarrow"])
-    victim, *others = WRITERS
-    last = dict.fromkeys(others, N_GENERATIONS) | {victim: 10_000}
-    begun = {writer: process.Event() for writer in WRITERS}
-    running = {
-        writer: process.Process(target=write_generations, args=(store.database, writer, last[writer], begun[writer]))
-        for writer in WRITERS
-    }
-    for writer in WRITERS:
-        running[writer].start()
-    assert begun[victim].wait(timeout=120)
-    time.sleep(rng_for("kill", round_).uniform(0, 0.3))
-    running[victim].kill()
-    for writer in WRITERS:
-        running[writer].join(timeout=120)
-    assert {writer: running[writer].exitcode for writer in WRITERS} == dict.fromkeys(others, 0) | {victim: -9}
-
-    assert_one_whole_generation(partition_of(store, victim), victim, range(1, 10_001))
-    for writer in others:
-        assert_one_whole_generation(partition_of(store, writer), writer, [N_GENERATIONS])
-    write_generations(store.database, victim, 1, process.Event())
-    assert_one_whole_generation(partition_of(store, victim), victim, [1])
-    assert store.read(RECIPE, TABLE, {}).height == (N_ROWS + 1) + len(others) * (N_ROWS + N_GENERATIONS)

@@ -41,7 +41,8 @@ def tell_apart(
     Args:
         first: texts of one side.
         second: texts of the other.
-        groups: one group for each text, first side first; a group never straddles two folds.
+        groups: one group for each text, first side first; a group never straddles two folds, and groups that hold
+            equal texts (white space and case folded) are one.
         family: what the classifier sees.
         seed: fixes the folds, nothing else.
     """
@@ -49,7 +50,7 @@ def tell_apart(
         return None
     texts = np.array([*first, *second], dtype=object)
     labels = np.repeat([0, 1], [len(first), len(second)])
-    auc = _fold_mean(texts, labels, np.array(groups), family, seed)
+    auc = _fold_mean(texts, labels, join_groups(texts, groups), family, seed)
     if auc is None:
         return None
     half = Z95 * FOLD_WIDENING * standard_error(auc, len(first), len(second))
@@ -59,13 +60,32 @@ def tell_apart(
 
 def shuffled_baseline(texts: Sequence[str], groups: Sequence[str], family: Family, *, seed: int) -> float | None:
     """Return the AUC of the same texts with labels dealt to whole groups at random: 0.5 up to chance."""
-    named = np.array(groups)
+    if len(texts) < 2 * MIN_A_SIDE:
+        return None
+    named = join_groups(texts, groups)
     distinct = np.unique(named)
     dealt = np.random.default_rng(seed).permutation(np.arange(len(distinct)) % 2)
     labels = dealt[np.searchsorted(distinct, named)]
     if min(labels.sum(), len(labels) - labels.sum()) < MIN_A_SIDE:
         return None
     return _fold_mean(np.array(list(texts), dtype=object), labels, named, family, seed)
+
+
+def join_groups(texts: Sequence[str] | NDArray[np.object_], groups: Sequence[str]) -> NDArray[np.int64]:
+    """Return a number for each text's group, where groups that hold equal texts are one. Shape (n,).
+
+    A reference example that was copied into the synthetic side shares the reference's group, and its twins follow it.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    group_codes = np.unique(groups, return_inverse=True)[1]
+    text_codes = np.unique([" ".join(text.lower().split()) for text in texts], return_inverse=True)[1]
+    first_text = int(group_codes.max()) + 1
+    n_nodes = first_text + int(text_codes.max()) + 1
+    links = np.ones(len(group_codes)), (group_codes, first_text + text_codes)
+    _, components = connected_components(coo_array(links, shape=(n_nodes, n_nodes)), directed=False)
+    return np.asarray(components[group_codes], dtype=np.int64)
 
 
 def standard_error(auc: float, n_first: int, n_second: int) -> float:
@@ -100,7 +120,7 @@ def name_giveaways(
 
 
 def _fold_mean(
-    texts: NDArray[np.object_], labels: NDArray[np.int64], groups: NDArray[np.str_], family: Family, seed: int
+    texts: NDArray[np.object_], labels: NDArray[np.int64], groups: NDArray[np.int64], family: Family, seed: int
 ) -> float | None:
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold

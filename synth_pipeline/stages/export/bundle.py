@@ -51,7 +51,6 @@ def bundle_files(
 
 def _lines(part: pl.DataFrame, form: Format, path: str, identity: Mapping[str, object]) -> pl.DataFrame:
     ids = part["item_id"].to_list()
-    content = [digest("line", form.name, row) for row in part.select("item_id", "checksum", "label", "flaw").rows()]
     return part.select(
         pl.Series("line_id", [digest("line", form.name, item) for item in ids], dtype=pl.String()),
         pl.lit(identity["provider"], dtype=pl.String()).alias("provider"),
@@ -66,5 +65,5 @@ def _lines(part: pl.DataFrame, form: Format, path: str, identity: Mapping[str, o
         "cell_id",
         "label",
         "flaw",
-        pl.Series("sha256", content, dtype=pl.String()),
+        pl.col("checksum").alias("record_sha256"),
     )

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+THOUSANDS = re.compile(r"(?<=\d)(?=(?:\d{3})+$)")
 PROVEN = "proven"
 
 
@@ -34,37 +35,38 @@ def find_span(source: str, variant: str) -> Span:
 def prove(source: str, variant: str, *, healthy: str, sick: str) -> str:
     """Return `proven`, or why the variant is not the planned damage.
 
-    Proven means: exactly one sentence differs; the source's wording of it states the healthy value and not the sick
-    one, the variant's states the sick value and no longer the healthy one.
+    Proven means: exactly one sentence differs; the source's wording of it states the healthy value, the variant's
+    states the sick value once more and the healthy value once less than the source's does.
     """
     old, new = SENTENCE_END.split(source), SENTENCE_END.split(variant)
-    changed_old = [sentence for sentence in old if sentence not in new]
-    changed_new = [sentence for sentence in new if sentence not in old]
-    if not changed_new and not changed_old:
+    if old == new:
         return "the text did not change"
-    if len(old) != len(new) or len(changed_new) != 1 or len(changed_old) != 1:
-        return f"{max(len(changed_new), len(changed_old))} sentences differ, not exactly one"
-    if not states(changed_old[0], healthy):
+    if len(old) != len(new):
+        return f"the variant has {len(new)} sentences, its source {len(old)}"
+    changed = [pair for pair in zip(old, new, strict=True) if pair[0] != pair[1]]
+    if len(changed) != 1:
+        return f"{len(changed)} sentences differ, not exactly one"
+    return _prove_sentence(*changed[0], healthy, sick)
+
+
+def _prove_sentence(before: str, after: str, healthy: str, sick: str) -> str:
+    if not count_stated(before, healthy):
         return f"the changed sentence did not state the healthy value {healthy}"
-    if not states(changed_new[0], sick):
+    if count_stated(after, sick) <= count_stated(before, sick):
         return f"the changed sentence does not state the sick value {sick}"
-    if states(changed_new[0], healthy) and healthy != sick and not states_twice(changed_old[0], healthy):
+    if count_stated(after, healthy) >= count_stated(before, healthy):
         return f"the changed sentence still states the healthy value {healthy}"
     return PROVEN
 
 
-def states(text: str, number: str) -> bool:
-    """Return whether `number` stands in `text` as a whole number, not inside a longer one."""
-    return _whole(number).search(text) is not None
+def count_stated(text: str, number: str) -> int:
+    """Return how often `number` stands in `text` as a whole number, not inside a longer one.
 
-
-def states_twice(text: str, number: str) -> bool:
-    """Return whether `number` stands in `text` more than once."""
-    return len(_whole(number).findall(text)) > 1
-
-
-def _whole(number: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\d.,]){re.escape(number)}(?![\d]|[.,]\d)")
+    Thousands may be written together or parted by a comma or a space.
+    """
+    whole, point, decimals = number.partition(".")
+    grouped = THOUSANDS.sub(r"[,\\s]?", whole)
+    return len(re.findall(rf"(?<![\d.,]){grouped}{re.escape(point + decimals)}(?!\d|[.,]\d)", text))
 
 
 def _words(text: str) -> list[str]:

@@ -17,18 +17,24 @@ def add_checks_and_flaws(plan: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """
     ids = plan["planned_id"].to_list()
     draws = dict(zip(DRAWS, (uniforms(ids, draw).tolist() for draw in DRAWS), strict=True))
-    axis_rows = plan.select(list(recipe.axes)).to_dicts()
+    axis = recipe.flaws_axis
+    if axis is None:
+        return plan.with_columns(pl.lit(None, dtype=column.dtype).alias(column.name) for column in FLAW)
+    eligible = {value: _eligible(recipe, recipe.tags_of({axis: value})) for value in recipe.axes[axis].values}
     rows = [
-        _one(recipe, recipe.tags_of(cell), {name: values[index] for name, values in draws.items()})
-        for index, cell in enumerate(axis_rows)
+        _one(recipe, eligible[value], dict(zip(DRAWS, drawn, strict=True)))
+        for value, *drawn in zip(plan[axis].to_list(), *(draws[name] for name in DRAWS), strict=True)
     ]
     columns = {column.name: column.dtype for column in FLAW}
     return plan.hstack(pl.DataFrame(rows, schema=columns, orient="row"))
 
 
-def _one(recipe: Recipe, tags: list[str], draw: dict[str, float]) -> dict[str, str | None]:
+def _eligible(recipe: Recipe, tags: list[str]) -> list[str]:
+    return [name for name, flaw in recipe.flaws.items() if set(flaw.applies_to) & set(tags)]
+
+
+def _one(recipe: Recipe, eligible: list[str], draw: dict[str, float]) -> dict[str, str | None]:
     nothing: dict[str, str | None] = {column.name: None for column in FLAW}
-    eligible = [name for name, flaw in recipe.flaws.items() if set(flaw.applies_to) & set(tags)]
     if not eligible:
         return nothing
     name = eligible[int(draw["which flaw"] * len(eligible))]

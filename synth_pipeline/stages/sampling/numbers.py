@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from synth_pipeline.contracts.recipe import Recipe
-from synth_pipeline.contracts.space import Interval, NumberAxis
+from synth_pipeline.contracts.space import Interval, NumberAxis, steps_in
 
 FIVE_PERCENT, HALF = 0.05, 0.5
 
@@ -34,10 +34,9 @@ def add_numbers(plan: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
 
 def spread(interval: Interval, share: float, decimals: int) -> str:
     """Return the number at `share` (0-1) of `interval` as text with `decimals`, never outside the interval."""
-    low, high, scale = *interval, 10**decimals
-    first, last = math.ceil(round(low * scale, 6)), math.floor(round(high * scale, 6))
+    first, last = steps_in(interval, decimals)
     step = min(last, first + int(share * (last - first + 1)))
-    return f"{step / scale:.{decimals}f}"
+    return f"{step / 10**decimals:.{decimals}f}"
 
 
 def _derived(plan: pl.DataFrame, number: NumberAxis) -> NDArray[np.float64]:
@@ -47,14 +46,18 @@ def _derived(plan: pl.DataFrame, number: NumberAxis) -> NDArray[np.float64]:
 
 def _drawn(plan: pl.DataFrame, name: str, number: NumberAxis) -> NDArray[np.float64]:
     by_value = number.by_value()
-    keys = plan[number.by].to_list() if number.by else [""] * plan.height
-    bounds = np.array([by_value[key] for key in keys], dtype=np.float64).reshape(plan.height, -1)
+    codes = dict(zip(by_value, range(len(by_value)), strict=True))
+    rows = (
+        plan[number.by].replace_strict(codes, return_dtype=pl.UInt32()).to_numpy() if number.by else [0] * plan.height
+    )
+    grid = np.array([steps_in((numbers[0], numbers[-1]), number.decimals) for numbers in by_value.values()])[rows]
+    first, last, scale = grid[:, 0], grid[:, 1], 10**number.decimals
     share = uniforms(plan["planned_id"].to_list(), "number", name)
-    if number.quantiles is not None:
-        return _log_between(bounds, share)
-    step = 10.0**-number.decimals
-    low, high = bounds[:, 0], bounds[:, 1]
-    return np.minimum(low + np.floor(share * ((high - low) / step + 1)) * step, high)
+    if number.quantiles is None:
+        steps = np.minimum(first + np.floor(share * (last - first + 1)), last)
+    else:
+        steps = np.clip(np.round(_log_between(np.array(list(by_value.values()))[rows], share) * scale), first, last)
+    return np.asarray(steps / scale, dtype=np.float64)
 
 
 def _log_between(bounds: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,4 +74,5 @@ def _floors(plan: pl.DataFrame, number: NumberAxis) -> NDArray[np.float64] | Non
         plan[axis].replace_strict(bounds, default=-math.inf, return_dtype=pl.Float64()).to_numpy()
         for axis, bounds in number.at_least.items()
     ]
-    return np.max(columns, axis=0) if columns else None
+    scale = 10**number.decimals
+    return np.ceil(np.round(np.max(columns, axis=0) * scale, 6)) / scale if columns else None

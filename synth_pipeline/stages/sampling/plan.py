@@ -53,7 +53,9 @@ def _cells(recipe: Recipe, codes: Mapping[str, Codes]) -> pl.DataFrame:
     cells = pl.DataFrame(columns)
     distinct = cells.unique(maintain_order=True)
     ids = [cell_id(row) for row in distinct.iter_rows(named=True)]
-    return cells.join(distinct.with_columns(pl.Series("cell_id", ids)), on=list(recipe.axes), maintain_order="left")
+    return cells.join(
+        distinct.with_columns(pl.Series("cell_id", ids, dtype=pl.String())), on=list(recipe.axes), maintain_order="left"
+    )
 
 
 def _with_attributes(plan: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:

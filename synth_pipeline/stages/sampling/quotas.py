@@ -1,5 +1,7 @@
 """Exact quotas for every margin, matched so that no constraint is broken."""
 
+import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +14,9 @@ from synth_pipeline.contracts.space import Constraint
 
 Codes = NDArray[np.int32]
 Mask = NDArray[np.bool_]
-MAX_SWAP_ROUNDS = 400
+Rows = NDArray[np.intp]
+MAX_STALE_ROUNDS = 60
+WANDER_SHARE = 1 / 3
 
 
 def largest_remainder(shares: NDArray[np.float64], n: int) -> NDArray[np.int64]:
@@ -53,44 +57,62 @@ def draw_cells(recipe: Recipe, name: str, seed: int, n: int) -> dict[str, Codes]
 
 
 def _swap_until_allowed(recipe: Recipe, codes: dict[str, Codes], rng: np.random.Generator) -> None:
-    for round_number in range(MAX_SWAP_ROUNDS):
+    """Swap until nothing clashes.
+
+    Raises:
+        RecipeError: the clashes have not become fewer for many rounds.
+    """
+    fewest, stale = math.inf, 0
+    for round_number in itertools.count():
         clashing = [constraint for constraint in recipe.constraints if _forbidden(recipe, constraint, codes).any()]
         if not clashing:
             return
+        n_broken = int(_n_broken(recipe, codes).sum())
+        fewest, stale = (n_broken, 0) if n_broken < fewest else (fewest, stale + 1)
+        if stale > MAX_STALE_ROUNDS:
+            raise _infeasible(recipe, codes)
         for constraint in clashing:
             axes = sorted(constraint.forbid)
             _swap_once(recipe, codes, constraint, axes[round_number % len(axes)], rng)
-    raise _infeasible(recipe, codes)
 
 
 def _swap_once(
     recipe: Recipe, codes: dict[str, Codes], constraint: Constraint, axis: str, rng: np.random.Generator
 ) -> None:
-    """Swap one axis between clashing rows and random others, where both rows are allowed afterwards."""
-    forbidden = _forbidden(recipe, constraint, codes)
-    rows, others = np.flatnonzero(forbidden), np.flatnonzero(~forbidden)
-    count = min(len(rows), len(others))
-    rows, partners = rng.permutation(rows)[:count], rng.permutation(others)[:count]
-    swapped = {name: column.copy() for name, column in codes.items()}
-    swapped[axis][rows], swapped[axis][partners] = codes[axis][partners], codes[axis][rows]
-    broken = np.zeros(len(forbidden), dtype=np.bool_)
-    for rule in recipe.constraints:
-        broken |= _forbidden(recipe, rule, swapped)
-    was_broken = np.zeros(len(forbidden), dtype=np.bool_)
-    for rule in recipe.constraints:
-        was_broken |= _forbidden(recipe, rule, codes)
-    helps = ~broken[rows] & (~broken[partners] | was_broken[partners])
-    codes[axis][rows[helps]], codes[axis][partners[helps]] = (
-        swapped[axis][rows[helps]],
-        swapped[axis][partners[helps]],
-    )
+    """Swap one axis between clashing rows and others, where the pair breaks no more constraints than before.
+
+    Partners are the rows that can take the clashing value; now and then any row, so that a clash which no partner
+    mends wanders to where one does.
+    """
+    listed = np.array([value in constraint.forbid[axis] for value in recipe.axes[axis].values])
+    wander = rng.random() < WANDER_SHARE
+    for value in np.unique(codes[axis][_forbidden(recipe, constraint, codes)]):
+        clashing, before = _forbidden(recipe, constraint, codes), _n_broken(recipe, codes)
+        could_take = _n_broken(recipe, {**codes, axis: np.full_like(codes[axis], value)}) <= before
+        partners = rng.permutation(np.flatnonzero(~clashing & (wander | could_take & ~listed[codes[axis]])))
+        rows = rng.permutation(np.flatnonzero(clashing & (codes[axis] == value)))
+        _swap_pairs(recipe, codes, axis, rows[: len(partners)], partners[: len(rows)])
+
+
+def _swap_pairs(recipe: Recipe, codes: dict[str, Codes], axis: str, rows: Rows, partners: Rows) -> None:
+    swapped = codes[axis].copy()
+    swapped[rows], swapped[partners] = codes[axis][partners], codes[axis][rows]
+    before, after = _n_broken(recipe, codes), _n_broken(recipe, {**codes, axis: swapped})
+    kept = after[rows] + after[partners] <= before[rows] + before[partners]
+    for changed in (rows[kept], partners[kept]):
+        codes[axis][changed] = swapped[changed]
+
+
+def _n_broken(recipe: Recipe, codes: Mapping[str, Codes]) -> NDArray[np.int64]:
+    broken = [_forbidden(recipe, constraint, codes) for constraint in recipe.constraints]
+    return np.asarray(np.sum(broken, axis=0, dtype=np.int64))
 
 
 def _forbidden(recipe: Recipe, constraint: Constraint, codes: Mapping[str, Codes]) -> Mask:
     mask = np.ones(len(next(iter(codes.values()))), dtype=np.bool_)
     for axis, values in constraint.forbid.items():
-        names = list(recipe.axes[axis].values)
-        mask &= np.isin(codes[axis], [names.index(value) for value in values])
+        listed = np.array([value in values for value in recipe.axes[axis].values])
+        mask &= listed[codes[axis]]
     return mask
 
 

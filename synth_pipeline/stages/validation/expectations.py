@@ -131,22 +131,22 @@ def _skew(clean: pl.DataFrame, recipe: Recipe, axis: str, limit: float) -> Concl
     With few records a target itself cannot be met: rounding to whole records is allowed for, one record's share.
     """
     targets = pl.DataFrame(
-        {axis: list(recipe.axes[axis].values), "target": [v.share for v in recipe.axes[axis].values.values()]}
+        {"value": list(recipe.axes[axis].values), "target": [v.share for v in recipe.axes[axis].values.values()]}
     )
-    counts = clean.group_by(axis).agg(pl.len().alias("n"))
-    margin = targets.join(counts, on=axis, how="left", maintain_order="left").with_columns(pl.col("n").fill_null(0))
+    counts = clean.group_by(pl.col(axis).alias("value")).agg(pl.len().alias("n"))
+    margin = targets.join(counts, on="value", how="left", maintain_order="left").with_columns(pl.col("n").fill_null(0))
     total = max(clean.height, 1)
     margin = margin.with_columns((pl.col("n") / total - pl.col("target")).alias("gap"))
     allowed = limit + 1 / total
     stated = Stated(axis, BETWEEN, {"column": "gap", "min_value": -allowed, "max_value": allowed})
-    found = run_suite(margin, [stated], id_column=axis)[0]
+    found = run_suite(margin, [stated], id_column="value")[0]
     worst = margin.sort(pl.col("gap").abs(), descending=True).row(0, named=True)
-    over = margin.filter(pl.col(axis).is_in(list(found.unexpected_ids)) & (pl.col("gap") > 0))[axis].to_list()
+    over = margin.filter(pl.col("value").is_in(list(found.unexpected_ids)) & (pl.col("gap") > 0))["value"].to_list()
     ids: Sequence[Any] = clean.filter(pl.col(axis).is_in(over))["item_id"].to_list()
     return Conclusion(
         name=f"skew_{axis}",
         passed=found.passed and found.error is None and math.isfinite(worst["gap"]),
-        observed=found.error or f"{worst[axis]}: share {worst['n'] / total:.3f}, target {worst['target']:.3f}",
+        observed=found.error or f"{worst['value']}: share {worst['n'] / total:.3f}, target {worst['target']:.3f}",
         limit=f"gap at most {limit:g} (and one record of {clean.height})",
         n=clean.height,
         offending_ids=tuple(ids[:MAX_IDS]),

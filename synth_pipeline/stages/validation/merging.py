@@ -15,7 +15,7 @@ def merge_sets(validated: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """
     ordered = validated.sort("planned_id", "provider", pl.col("variant_id").is_not_null(), "item_id")
     valid = pl.col("state") == "valid"
-    first = pl.col("item_id").filter(valid).first().over("text")
+    first = pl.col("item_id").filter(valid).sort_by(pl.col("provider").filter(valid)).first().over("text")
     copy = valid & (first != pl.col("item_id"))
     reason = pl.format(CROSS_RULE + ": the same text as item {}", first)
     verdict = pl.struct(

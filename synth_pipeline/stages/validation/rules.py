@@ -38,17 +38,26 @@ def applies_to(rule: AnyRule) -> pl.Expr:
 
 
 def stated_in_text(number: pl.Expr) -> pl.Expr:
-    """Return an expression: whether the digits of `number` stand in `text` as a whole number.
+    """Return an expression: whether `number` stands in `text` in digits, not inside a longer number.
 
-    Thousands may be written together or parted by a comma, a space or a thin space.
+    Thousands may be written together or parted by a comma, a space or a thin space; zeros may end the decimals.
     """
-    pattern = pl.concat_str(pl.lit(NOT_A_DIGIT_BEFORE), _grouped(number), pl.lit(NOT_A_DIGIT_AFTER))
+    decimals = number.cast(pl.String).str.extract(r"\.(\d*[1-9])")
+    ending = pl.when(decimals.is_null()).then(pl.lit(r"(\.0+)?")).otherwise(pl.format(r"\.{}0*", decimals))
+    return _stands_in_text(number.cast(pl.String), ending)
+
+
+def _stands_in_text(number: pl.Expr, ending: pl.Expr) -> pl.Expr:
+    """Return whether the whole part of a written number, followed by the pattern `ending`, stands in `text`."""
+    sign = pl.when(number.str.starts_with("-")).then(pl.lit("[-−]")).otherwise(pl.lit(""))
+    whole = _grouped(number.str.extract(r"^-?(\d+)"))
+    pattern = pl.concat_str(pl.lit(NOT_A_DIGIT_BEFORE), sign, whole, ending, pl.lit(NOT_A_DIGIT_AFTER))
     return pl.col("text").str.contains(pattern)
 
 
-def _grouped(number: pl.Expr) -> pl.Expr:
-    """Return a pattern of the number's digits with an optional separator before every third from the right."""
-    left, threes = number.cast(pl.String), []
+def _grouped(digits: pl.Expr) -> pl.Expr:
+    """Return a pattern of the digits with an optional separator before every third from the right."""
+    left, threes = digits, []
     for _ in range(MAX_GROUPS):
         threes.append(left.str.tail(3))
         left = left.str.head(-3)
@@ -89,9 +98,9 @@ def _as_planned(rule: AsPlanned) -> Fault:
 
 def _states_quantity(_rule: StatesQuantity) -> Fault:
     value = pl.col("stated_value")
-    escaped = value.str.replace_all(".", r"\.", literal=True)
-    pattern = pl.concat_str(pl.lit(NOT_A_DIGIT_BEFORE), escaped, pl.lit(NOT_A_DIGIT_AFTER))
-    missing = ~pl.col("text").str.contains(pattern)
+    decimals = value.str.extract(r"\.(\d+)$")
+    ending = pl.when(decimals.is_null()).then(pl.lit("")).otherwise(pl.format(r"\.{}", decimals))
+    missing = ~_stands_in_text(value, ending)
     unproven = pl.col("proof").is_not_null() & (pl.col("proof") != "proven")
     return (
         pl.when(unproven)

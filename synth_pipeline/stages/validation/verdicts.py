@@ -1,7 +1,5 @@
 """From generations and variants to the validated set: a verdict and a reason from every rule."""
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from synth_pipeline.contracts.planned import validated_table
@@ -39,7 +37,7 @@ def validate(
     items = _items(raw, variants, plan, recipe)
     items = _with_duplicates(with_fields(items, recipe), reference)
     judged = items.with_columns(
-        _schema_verdict().alias(SCHEMA_RULE),
+        _schema_verdict().alias(f"rule__{SCHEMA_RULE}"),
         *(_verdict(rule).alias(f"rule__{rule.name}") for rule in recipe.rules),
     )
     return validated_table(recipe).check(_conclude(judged, recipe))
@@ -51,7 +49,6 @@ def _items(raw: pl.DataFrame, variants: pl.DataFrame, plan: pl.DataFrame, recipe
         "planned_id",
         "position",
         *(pl.col(name).alias(PLANNED + name) for name in planned_names),
-        *(pl.col(name) for name in recipe.axes),
         pl.col(recipe.label).alias("label"),
     )
     checks = plan.select("planned_id", "quantity", "healthy_value")
@@ -125,7 +122,7 @@ def _verdict(rule: AnyRule) -> pl.Expr:
 
 
 def _conclude(judged: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    columns: Sequence[str] = [SCHEMA_RULE, *(f"rule__{rule.name}" for rule in recipe.rules)]
+    columns = [f"rule__{name}" for name in (SCHEMA_RULE, *(rule.name for rule in recipe.rules))]
     failed = pl.col("verdicts").list.filter(pl.element().struct.field("reason") != "")
     reasons = failed.list.eval(
         pl.format("{}: {}", pl.element().struct.field("rule"), pl.element().struct.field("reason"))
@@ -138,5 +135,5 @@ def _conclude(judged: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     )  # fmt: skip
     whole = judged.with_columns(pl.concat_list(columns).alias("verdicts"))
     return whole.with_columns(reasons.alias("reasons"), state.alias("state")).select(
-        *FIXED, *(name for name in recipe.axes if name not in FIXED)
+        *FIXED, *(pl.col(PLANNED + name).alias(name) for name in recipe.axes)
     )
