@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from synth_pipeline.components.console import ConsoleReporter, make_table
 from synth_pipeline.components.declaration import Declaration, list_recipes, load_declaration
 from synth_pipeline.components.models import LogProgress, Models
 from synth_pipeline.components.partitions import count_seeds
-from synth_pipeline.components.places import find_places, find_project_folder
+from synth_pipeline.components.places import LEDGER_VARIABLE, Places, find_places, find_project_folder
 from synth_pipeline.components.reference import Reference, load_reference
 from synth_pipeline.components.runs import Runner, RunReport, project_instance, relative, run_job
 from synth_pipeline.components.status import list_statuses
@@ -207,11 +208,11 @@ def preview_recipe(recipe: str, provider: str, *, seed: int, n: int) -> list[dic
     row = find_provider(declaration.providers, provider)
     ledger_url = MEMORY_LEDGER if row.free else find_places().ledger_url
     silent = LogProgress(lambda _line: None)
-    completer = Models(ledger_url=ledger_url).completers(declaration, [provider], silent)[0]
     kind = declaration.kind
     plan = kind.sampling_plan(provider=provider, seed=seed, n=n)
-    raw = kind.raw_generations(plan, completer)
-    variants = kind.flawed_variants(raw, plan, completer)
+    with Models(ledger_url=ledger_url).completers(declaration, [provider], silent) as completers:
+        raw = kind.raw_generations(plan, completers[0])
+        variants = kind.flawed_variants(raw, plan, completers[0])
     validated = kind.validated_set(raw, variants, plan, load_reference(declaration).frame)
     return validated.select("planned_id", "label", "flaw", "state", "offline", "text", "reasons").to_dicts()
 
@@ -259,9 +260,14 @@ def read_status(recipe: str | None) -> dict[str, list[dict[str, Any]]]:
                         "flagged": read_funnel(store, name, provider, int(seed)).flagged,
                     }
                 )
-    ledger_file = places.data / "ledger.sqlite"
-    spent = (
-        Ledger.open(places.ledger_url).spending() if ledger_file.exists() or "SYNTH_LEDGER_URL" in os.environ else []
-    )
+    spent = _spending(places)
     kept = [dict(row) for row in spent if recipe is None or str(row["recipe_role"]).startswith(f"{recipe}__")]
     return {"partitions": partitions, "spent": kept}
+
+
+def _spending(places: Places) -> list[Mapping[str, Any]]:
+    """Return what the ledger says was spent; nothing, and no file made, where there is none yet."""
+    if LEDGER_VARIABLE not in os.environ and not places.ledger_file.exists():
+        return []
+    with closing(Ledger.open(places.ledger_url)) as ledger:
+        return ledger.spending()

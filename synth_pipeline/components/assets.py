@@ -120,8 +120,8 @@ def _ontology(declaration: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, models: Models, progress: dg.ResourceParam[Reporter]
     ) -> dg.Output[pl.DataFrame]:
         reporter = progress.for_log(context.log.info)
-        panel = models.completers(declaration, declaration.recipe.panel.providers, reporter)
-        frame = declaration.kind.ontology(panel, provider=provider_of(context), seed=seed_of(context))
+        with models.completers(declaration, declaration.recipe.panel.providers, reporter) as panel:
+            frame = declaration.kind.ontology(panel, provider=provider_of(context), seed=seed_of(context))
         contradicted = frame.filter(pl.col("status") == "contradicted").select("name", "value", "votes", "voters")
         statuses = counts(frame, "status", STATUSES)
         return output(frame, {**statuses, **purchases(panel), "contradicted": table(contradicted)})
@@ -152,8 +152,8 @@ def _raw_generations(declaration: Declaration) -> dg.AssetsDefinition:
         progress: dg.ResourceParam[Reporter],
         sampling_plan: pl.DataFrame,
     ) -> dg.Output[pl.DataFrame]:
-        completers = models.completers(declaration, [provider_of(context)], progress.for_log(context.log.info))
-        frame = declaration.kind.raw_generations(sampling_plan, completers[0])
+        with models.completers(declaration, [provider_of(context)], progress.for_log(context.log.info)) as completers:
+            frame = declaration.kind.raw_generations(sampling_plan, completers[0])
         return output(frame, {**generation_metadata(frame), **purchases(completers)})
 
     return raw_generations
@@ -168,8 +168,8 @@ def _flawed_variants(declaration: Declaration) -> dg.AssetsDefinition:
         raw_generations: pl.DataFrame,
         sampling_plan: pl.DataFrame,
     ) -> dg.Output[pl.DataFrame]:
-        completers = models.completers(declaration, [provider_of(context)], progress.for_log(context.log.info))
-        frame = declaration.kind.flawed_variants(raw_generations, sampling_plan, completers[0])
+        with models.completers(declaration, [provider_of(context)], progress.for_log(context.log.info)) as completers:
+            frame = declaration.kind.flawed_variants(raw_generations, sampling_plan, completers[0])
         n_proven = int((frame["proof"] == "proven").sum())
         return output(frame, {**generation_metadata(frame), **purchases(completers), "n_proven": n_proven})
 

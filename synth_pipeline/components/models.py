@@ -1,7 +1,8 @@
 """The resource that hands completers to assets, and the progress that they report to."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 import dagster as dg
@@ -67,16 +68,19 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields it
 
     ledger_url: str
 
-    def completers(self, declaration: Declaration, names: list[str], progress: Progress) -> list[LedgeredCompleter]:
-        """Return one completer for each provider named, all over the same ledger.
+    @contextmanager
+    def completers(
+        self, declaration: Declaration, names: list[str], progress: Progress
+    ) -> Iterator[list[LedgeredCompleter]]:
+        """Yield one completer for each provider named, all over the same ledger, which is closed on leaving.
 
         Raises:
             ProviderError: a name is unknown, or its key is not in the environment.
             StorageError: the ledger cannot be opened.
         """
         rows = [find_provider(declaration.providers, name) for name in names]
-        ledger = Ledger.open(self.ledger_url)
-        return [LedgeredCompleter(row, ledger, progress, lambda: _prepare(declaration)) for row in rows]
+        with closing(Ledger.open(self.ledger_url)) as ledger:
+            yield [LedgeredCompleter(row, ledger, progress, lambda: _prepare(declaration)) for row in rows]
 
 
 GRAMMARS: dict[str, Grammar] = {}  # of this process's recipes: LiteLLM holds one handler for all of them

@@ -7,7 +7,7 @@ from pathlib import Path
 from synth_pipeline.contracts.errors import InputError
 
 DATA_VARIABLE, LEDGER_VARIABLE, DATABASE_VARIABLE = "SYNTH_DATA_DIR", "SYNTH_LEDGER_URL", "SYNTH_DATABASE"
-INSTANCE_FILE = "dagster.yaml"
+INSTANCE_FILE, LEDGER_FILE = "dagster.yaml", "ledger.sqlite"
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,17 @@ class Places:
     ledger_url: str
     exports: Path
 
+    @property
+    def ledger_file(self) -> Path:
+        """Where the ledger is, unless SYNTH_LEDGER_URL says otherwise."""
+        return self.data / LEDGER_FILE
+
 
 def find_places() -> Places:
     """Return where things are kept, from the environment."""
     data = Path(os.environ.get(DATA_VARIABLE) or "data").resolve()
     database = os.environ.get(DATABASE_VARIABLE) or str(data / "synth.duckdb")
-    ledger_url = os.environ.get(LEDGER_VARIABLE) or f"sqlite:///{data / 'ledger.sqlite'}"
+    ledger_url = os.environ.get(LEDGER_VARIABLE) or f"sqlite:///{data / LEDGER_FILE}"
     return Places(data, database, ledger_url, data / "exports")
 
 

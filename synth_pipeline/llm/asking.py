@@ -18,6 +18,7 @@ from synth_pipeline.llm.providers import mask_secrets
 
 PER_MILLION = 1e-6
 SHOWN = 400
+CLIENT_ERRORS, ASK_AGAIN = range(400, 500), (408, 409, 425, 429)
 FILTER_MARKS = ("content_policy_violation", "content_filter", "safety system")
 
 
@@ -37,11 +38,11 @@ async def close_connections() -> None:
 
     It keeps clients by the id of their loop, which a later loop may get again, and a worker that logs behind the calls.
     """
-    from litellm import in_memory_llm_clients_cache as cache
-    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER as worker
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
-    await worker.flush()
-    await worker.stop()
+    await GLOBAL_LOGGING_WORKER.flush()
+    await GLOBAL_LOGGING_WORKER.stop()
+    cache = prepare_litellm().in_memory_llm_clients_cache
     mine = f"-{id(asyncio.get_running_loop())}"
     for key in [key for key in cache.cache_dict if key.endswith(mine)]:
         client = cache.cache_dict[key]
@@ -79,7 +80,7 @@ async def ask(provider: Provider, purchase: Purchase) -> LedgerEntry:
     except tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES) as error:
         answer = _refused(litellm, error, provider)
         if answer is None:
-            raise _in_our_words(litellm, error, provider, purchase.request) from None
+            raise _in_our_words(error, provider, purchase.request) from None
     else:
         answer = _read(response)
     return _entry(provider, purchase, answer, time.perf_counter() - started)
@@ -160,18 +161,11 @@ def _entry(provider: Provider, purchase: Purchase, answer: Mapping[str, Any], la
     )
 
 
-def _in_our_words(litellm: Any, error: Exception, provider: Provider, request: CallRequest) -> CallError:
-    kinds = litellm.exceptions
+def _in_our_words(error: Exception, provider: Provider, request: CallRequest) -> CallError:
     message = mask_secrets(str(error), provider).partition("\n")[0][:SHOWN]
     where = f"provider {provider.name}, model {provider.model_for(request.role)}"
-    stops = (
-        kinds.AuthenticationError,
-        kinds.BadRequestError,
-        kinds.NotFoundError,
-        kinds.PermissionDeniedError,
-        kinds.UnprocessableEntityError,
-    )
-    if isinstance(error, stops):
+    status = getattr(error, "status_code", None)  # its class says less: a 403 comes as a plain APIError
+    if status in CLIENT_ERRORS and status not in ASK_AGAIN:
         return PermanentCallError(
             message, where=where, fix="check the key, the model's name and the row in providers.yaml"
         )

@@ -1,6 +1,7 @@
 """The completer: the one structured call path to models."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from synth_pipeline.llm.parsing import Parsed, parse_completion
 from synth_pipeline.llm.providers import price_of, require_environment
 
 MAX_ASKS = 2
+ONE_LOOP = threading.Lock()  # LiteLLM logs through one worker a process, which two event loops at once would tear apart
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class LedgeredCompleter:
         results: list[CallResult | None] = [None] * len(requests)
         self._progress.start(len(requests), f"{self.provider}: {requests[0].role if requests else 'nothing'}")
         try:
-            asyncio.run(self._complete_all(enumerate(requests), results))
+            with ONE_LOOP:
+                asyncio.run(self._complete_all(enumerate(requests), results))
         except BaseExceptionGroup as group:
             raise _first_cause(group) from None
         finally:
@@ -184,9 +187,7 @@ class LedgeredCompleter:
 
 def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return what ended the calls: an interrupt before an error, the first of each."""
-    causes: list[BaseException] = []
-    for one in group.exceptions:
-        causes.append(_first_cause(one) if isinstance(one, BaseExceptionGroup) else one)
+    causes = [_first_cause(one) if isinstance(one, BaseExceptionGroup) else one for one in group.exceptions]
     return next((cause for cause in causes if not isinstance(cause, Exception)), causes[0])
 
 

@@ -11,7 +11,7 @@ from synth_pipeline.contracts.protocols import State
 from synth_pipeline.contracts.records import Record
 from synth_pipeline.llm.ledger import LedgerEntry
 
-# A fence ends on a line of its own: JSON text never holds a line break, so the backticks of code inside it do not end it.
+# A fence ends on a line of its own: no JSON string holds a line break, so backticks inside one do not end the fence.
 FENCE = re.compile(r"^[ \t]*```(?:json)?[ \t]*\n(.*?)\n[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 REFUSAL = re.compile(
     r"\s*(i['’]?m sorry|i am sorry|sorry,|i can(no|['’])t|i can not|i( am|['’]m) (not able|unable)|i won['’]t)",
@@ -52,7 +52,9 @@ def _parse_json(content: str, record_class: type[Record]) -> Parsed:
     try:
         return Parsed("ok", value=record_class.model_validate(loaded).model_dump(mode="json"))
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in error.errors()
+        )
         return Parsed("unparsable", f"not the record that was asked for: {faults}"[:SHOWN])
 
 

@@ -164,19 +164,21 @@ def test_an_answer_is_in_the_ledger_before_it_is_parsed(desk: Desk) -> None:
 
 
 def test_a_parser_that_crashes_costs_nothing_the_second_time(desk: Desk) -> None:
+    mended = False
+
     class Crashing(BaseModel):
         note: str
-        broken: bool = True
 
         @model_validator(mode="after")
         def crash(self) -> "Crashing":
-            if type(self).model_config.get("title") != "mended":
+            if not mended:
                 raise ZeroDivisionError
             return self
 
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(ZeroDivisionError):
         desk.ask(request(record_class=Crashing))
-    assert caught.group_contains(ZeroDivisionError)
+    mended = True
+    assert states(desk.ask(request(record_class=Crashing))) == ["ok"]
     assert (desk.n_requests, desk.n_kept) == (1, 1)
 
 
@@ -213,7 +215,7 @@ class Shorter(BaseModel):
         {"template": replace(TEMPLATES["write"], version="1.1")},
         {"template": replace(TEMPLATES["write"], sha256="1" * 64)},
     ],
-    ids=lambda changes: " ".join(changes),
+    ids=" ".join,
 )
 def test_a_changed_request_never_meets_an_old_answer(desk: Desk, changes: dict[str, Any]) -> None:
     desk.ask(request())
@@ -415,7 +417,7 @@ def test_a_provider_that_will_never_answer_stops_everything_and_its_key_stays_se
     row = {"models": {"default": model}, "max_concurrency": 4}
     bought = desk.ask(*requests_for(3), **row)
     desk.server.set_dials(faults={fault: 999}, latency_s=0.05)
-    with caplog.at_level(logging.DEBUG), pytest.raises(PermanentCallError) as caught:
+    with caplog.at_level(logging.INFO), pytest.raises(PermanentCallError) as caught:
         desk.ask(*requests_for(60), **row)
     assert desk.n_requests <= 4
     assert str(caught.value).startswith(f"provider local, model {model}: litellm.")

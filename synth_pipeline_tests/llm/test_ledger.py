@@ -177,7 +177,9 @@ def test_a_full_disk_is_told_and_what_was_bought_before_stays(url: str) -> None:
 def test_a_file_that_is_no_ledger_is_named_and_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("no database " * 1000)
-    with pytest.raises(StorageError, match=r"notes\.txt: the call ledger cannot be used: file is not a database\n  fix:"):
+    with pytest.raises(
+        StorageError, match=r"notes\.txt: the call ledger cannot be used: file is not a database\n  fix:"
+    ):
         Ledger.open(f"sqlite:///{file}")
     assert file.read_text() == "no database " * 1000
 

@@ -48,7 +48,9 @@ def parse(content: str | None, **changes: Any) -> Parsed:
     return parse_completion(entry(content=content, **changes), RECORD)
 
 
-@given(record=VALID_RECORDS, wrapping=st.sampled_from(WRAPPINGS), ascii_only=st.booleans(), indent=st.none() | st.just(1))
+@given(
+    record=VALID_RECORDS, wrapping=st.sampled_from(WRAPPINGS), ascii_only=st.booleans(), indent=st.none() | st.just(1)
+)
 def test_a_valid_record_comes_back_as_it_is_whatever_stands_around_it(
     record: dict[str, object], wrapping: str, ascii_only: bool, indent: int | None
 ) -> None:
@@ -57,7 +59,9 @@ def test_a_valid_record_comes_back_as_it_is_whatever_stands_around_it(
 
 
 @given(
-    content=st.text(st.characters()) | JSON_VALUES.map(json.dumps) | JSON_VALUES.map(lambda value: f"```\n{value}\n```"),
+    content=st.text(st.characters())
+    | JSON_VALUES.map(json.dumps)
+    | JSON_VALUES.map(lambda value: f"```\n{value}\n```"),
     finish_reason=st.sampled_from(["stop", "length", "content_filter", "no_choices", "unknown", ""]),
     refusal=st.none() | st.text(),
 )

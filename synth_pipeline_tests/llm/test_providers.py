@@ -20,7 +20,9 @@ from synth_pipeline.llm.providers import (
 )
 
 ROW = "{family: acme, models: {default: acme/large}}"
-KEYED = Provider(name="acme", family="acme", models={"default": "acme/large"}, api_key_env="ACME_KEY", api_base_env="ACME_URL")
+KEYED = Provider(
+    name="acme", family="acme", models={"default": "acme/large"}, api_key_env="ACME_KEY", api_base_env="ACME_URL"
+)
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -60,7 +62,10 @@ def test_a_variable_may_name_another_file(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_rows_keep_their_order_and_the_name_is_the_rows_own(tmp_path: Path) -> None:
     file = write(tmp_path, f"zoe: {ROW}\nanna: {{name: bert, family: a, models: {{default: a/b}}}}\n")
-    assert [(key, provider.name) for key, provider in load_providers(file).items()] == [("zoe", "zoe"), ("anna", "anna")]
+    assert [(key, provider.name) for key, provider in load_providers(file).items()] == [
+        ("zoe", "zoe"),
+        ("anna", "anna"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,10 @@ def test_rows_keep_their_order_and_the_name_is_the_rows_own(tmp_path: Path) -> N
         ("anna: {family: a, models: {write: a/b}}", "row 'anna', row: Value error, no model for ['structure', 'flaw']"),
         ("anna: {family: a, models: {default: a/b}, rpm: 0}", "row 'anna', rpm: Input should be greater than"),
         ("anna: {family: a, models: {default: a/b}, api_key: sk-1}", "row 'anna', api_key: Extra inputs are not"),
-        ("anna: {family: a, models: {default: a/b}, prices: {a/b: {usd_per_mtok_in: 1}}}", "row 'anna', prices.a/b.usd_"),
+        (
+            "anna: {family: a, models: {default: a/b}, prices: {a/b: {usd_per_mtok_in: 1}}}",
+            "row 'anna', prices.a/b.usd_",
+        ),
         (f"An na: {ROW}", "row 'An na', name: String should match pattern"),
     ],
 )

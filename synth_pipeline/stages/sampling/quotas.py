@@ -15,8 +15,8 @@ from synth_pipeline.contracts.space import Constraint
 Codes = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
-MAX_STALE_ROUNDS = 60
-WANDER_SHARE = 1 / 3
+MAX_STALE_ROUNDS = 100
+WANDER_SHARE = 0.5
 
 
 def largest_remainder(shares: NDArray[np.float64], n: int) -> NDArray[np.int64]:
@@ -81,17 +81,26 @@ def _swap_once(
 ) -> None:
     """Swap one axis between clashing rows and others, where the pair breaks no more constraints than before.
 
-    Partners are the rows that can take the clashing value; now and then any row, so that a clash which no partner
-    mends wanders to where one does.
+    Partners are the rows that can take the clashing value; every other time one row of each cell, whether it can or
+    not, so that a clash which no partner mends wanders to where one does.
     """
-    listed = np.array([value in constraint.forbid[axis] for value in recipe.axes[axis].values])
+    allowed = np.array([value not in constraint.forbid[axis] for value in recipe.axes[axis].values])
     wander = rng.random() < WANDER_SHARE
     for value in np.unique(codes[axis][_forbidden(recipe, constraint, codes)]):
         clashing, before = _forbidden(recipe, constraint, codes), _n_broken(recipe, codes)
         could_take = _n_broken(recipe, {**codes, axis: np.full_like(codes[axis], value)}) <= before
-        partners = rng.permutation(np.flatnonzero(~clashing & (wander | could_take & ~listed[codes[axis]])))
+        partners = rng.permutation(np.flatnonzero(~clashing & allowed[codes[axis]] & (wander | could_take)))
+        partners = rng.permutation(_one_of_each_cell(recipe, codes, partners)) if wander else partners
         rows = rng.permutation(np.flatnonzero(clashing & (codes[axis] == value)))
         _swap_pairs(recipe, codes, axis, rows[: len(partners)], partners[: len(rows)])
+
+
+def _one_of_each_cell(recipe: Recipe, codes: Mapping[str, Codes], rows: Rows) -> Rows:
+    """Return the first of `rows` for each combination of the axes that constraints name."""
+    cells = np.zeros(len(rows), dtype=np.int64)
+    for axis in {axis: None for constraint in recipe.constraints for axis in constraint.forbid}:
+        cells = cells * len(recipe.axes[axis].values) + codes[axis][rows]
+    return rows[np.unique(cells, return_index=True)[1]]
 
 
 def _swap_pairs(recipe: Recipe, codes: dict[str, Codes], axis: str, rows: Rows, partners: Rows) -> None:

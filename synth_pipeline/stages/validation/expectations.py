@@ -136,8 +136,8 @@ def _skew(clean: pl.DataFrame, recipe: Recipe, axis: str, limit: float) -> Concl
     counts = clean.group_by(pl.col(axis).alias("value")).agg(pl.len().alias("n"))
     margin = targets.join(counts, on="value", how="left", maintain_order="left").with_columns(pl.col("n").fill_null(0))
     total = max(clean.height, 1)
-    margin = margin.with_columns((pl.col("n") / total - pl.col("target")).alias("gap"))
-    allowed = limit + 1 / total
+    margin = margin.with_columns((pl.col("n") / total - pl.col("target")).round(9).alias("gap"))
+    allowed = round(limit + 1 / total, 9)
     stated = Stated(axis, BETWEEN, {"column": "gap", "min_value": -allowed, "max_value": allowed})
     found = run_suite(margin, [stated], id_column="value")[0]
     worst = margin.sort(pl.col("gap").abs(), descending=True).row(0, named=True)
