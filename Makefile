@@ -59,7 +59,7 @@ soak: setup ## Repeat the randomised and concurrent tests ten times
 	$(ACTIVATED) SYNTH_SOAK=$${SYNTH_SOAK:-10} pytest -m soak $(PYTEST_ARGS)
 
 dev: setup ## Open the Dagster UI on http://127.0.0.1:3000
-	$(ACTIVATED) dagster dev
+	$(ACTIVATED) DAGSTER_HOME="$(CURDIR)" PYTHONWARNINGS='ignore:Function `dev_command` is superseded' dagster dev
 
 check: setup ## Lint, formatting, types and import contracts
 	$(ACTIVATED) ruff check .

@@ -81,8 +81,10 @@ class RecipeReport:
             *(stand_in if offline else []),
             _bought(self.runs),
             *(
-                f"{_told(check.severity)} {check.asset}:{check.name}{_weight(check.blocking)}: {check.description}"
-                for check in _failed(self.runs)
+                f"{_told(check.severity)} {run.partition} {check.asset}:{check.name}{_weight(check.blocking)}: "
+                f"{check.description}"
+                for run in self.runs
+                for check in run.failed_checks
             ),
             *(f"failed: {run.job} {run.partition}: {error}" for run in self.runs for error in run.errors),
             *(f"files: {relative(folder)}" for run in self.runs for folder in run.folders),
@@ -115,10 +117,6 @@ def _told(severity: str) -> str:
 
 def _weight(blocking: bool) -> str:
     return " (blocking)" if blocking else ""
-
-
-def _failed(runs: Sequence[RunReport]) -> list[Any]:
-    return [check for run in runs for check in run.failed_checks]
 
 
 def _bought(runs: Sequence[RunReport]) -> str:

@@ -9,10 +9,15 @@ import polars as pl
 from synth_pipeline.components.declaration import Declaration
 from synth_pipeline.components.export_files import ExportFolder
 from synth_pipeline.components.failures import explained
+from synth_pipeline.components.io_managers import contract_schema
 from synth_pipeline.components.metadata import counts, generation_metadata, output, purchases, table
 from synth_pipeline.components.models import Models, Reporter
 from synth_pipeline.components.partitions import cell_partitions, provider_of, seed_of, seed_partitions
 from synth_pipeline.components.reference import load_reference
+from synth_pipeline.contracts.planned import plan_table, validated_table
+from synth_pipeline.contracts.recipe import Recipe
+from synth_pipeline.contracts.table import Table
+from synth_pipeline.contracts.tables import ASSET_TABLES
 
 MERGED = "merged"
 ENDS = ("valid", "rejected", "flagged")
@@ -108,10 +113,20 @@ def _asset(
             code_version=declaration.code_version(*roles),
             kinds=KINDS.get(name, {"polars", "duckdb"}),
             owners=declaration.recipe.owners,
+            metadata={"dagster/column_schema": contract_schema(_contract(declaration.recipe, name))},
             io_manager_key="frames",
         )(explained(function))
 
     return decorate
+
+
+def _contract(recipe: Recipe, name: str) -> Table:
+    """Return the contract of an asset's table, with the recipe's own columns where it has some."""
+    own = {"sampling_plan": plan_table, "validated_set": validated_table, "merged_set": validated_table}
+    if name in own:
+        return own[name](recipe)
+    kept_as = {"merged_discriminator_score": "discriminator_score", "merged_export": "finetune_export"}
+    return next(table for table in ASSET_TABLES if table.name == kept_as.get(name, name))
 
 
 def _ontology(declaration: Declaration) -> dg.AssetsDefinition:

@@ -285,7 +285,7 @@ def _declared(context: dg.OutputContext, part: TableSlice) -> dg.TableSchema | T
 def table_schema(schema: pl.Schema, declared: dg.TableSchema | Table | None = None) -> dg.TableSchema:
     """Return the columns for the asset's page, with the descriptions and constraints that are declared."""
     if isinstance(declared, Table):
-        declared = _contract_schema(declared)
+        declared = contract_schema(declared)
     known = {column.name: column for column in declared.columns} if declared else {}
     columns = [_table_column(name, str(dtype), known.get(name)) for name, dtype in schema.items()]
     return dg.TableSchema(columns, constraints=declared.constraints if declared else None)
@@ -297,10 +297,12 @@ def _table_column(name: str, dtype: str, known: dg.TableColumn | None) -> dg.Tab
     return dg.TableColumn(name, dtype, known.description, known.constraints, known.tags)
 
 
-def _contract_schema(table: Table) -> dg.TableSchema:
+def contract_schema(table: Table) -> dg.TableSchema:
+    """Return a table's contract as an asset's page shows it: types, descriptions, which columns may be null."""
     columns = [
         dg.TableColumn(
             column.name,
+            str(column.dtype),
             description=column.description,
             constraints=dg.TableColumnConstraints(nullable=column.nullable),
         )

@@ -12,7 +12,7 @@ from synth_pipeline.contracts.tables import SAMPLING_PLAN, VALIDATED_SET
 
 def axis_columns(recipe: Recipe) -> tuple[Column, ...]:
     """Return one text column for each axis."""
-    return tuple(Column(name, pl.String(), f"axis {name}") for name in recipe.axes)
+    return tuple(Column(name, pl.String(), f"value on the axis {name}") for name in recipe.axes)
 
 
 def planned_columns(recipe: Recipe) -> tuple[Column, ...]:
@@ -21,7 +21,7 @@ def planned_columns(recipe: Recipe) -> tuple[Column, ...]:
         Column(
             name,
             _dtype([value.attributes[name] for value in axis.values.values()]),
-            f"attribute of {axis_name}",
+            f"attribute of the value on {axis_name}",
         )
         for axis_name, axis in recipe.axes.items()
         for name in axis.attribute_names

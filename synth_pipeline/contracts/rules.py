@@ -147,6 +147,7 @@ class Expectation(Declared):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     expectation: Literal[EXPECTATIONS]  # type: ignore[valid-type]  # a tuple of literals, written once above
     arguments: dict[str, Any] = {}
+    description: str | None = Field(None, description="the statement in plain words, for the check's page")
     severity: Literal["warn", "error"] = "error"
     blocking: bool = False
     source: str = "chosen"

@@ -26,7 +26,7 @@ def declare_checks(recipe: Recipe) -> list[DeclaredCheck]:
     skew = recipe.skew
     return [
         DeclaredCheck(NOT_EMPTY, "At least one record is valid.", blocking=True),
-        *(DeclaredCheck(f"plausible_share_{name}", f"At least {share:.0%} pass `{name}`.") for name, share in rules),
+        *(DeclaredCheck(f"pass_share_{name}", f"At least {share:.0%} pass `{name}`.") for name, share in rules),
         *(_declare(expectation) for expectation in recipe.expectations),
         *(
             DeclaredCheck(
@@ -52,7 +52,8 @@ def conclude_checks(validated: pl.DataFrame, recipe: Recipe) -> list[Conclusion]
 
 def _declare(expectation: Expectation) -> DeclaredCheck:
     arguments = ", ".join(f"{name}={value}" for name, value in expectation.arguments.items())
-    description = f"{expectation.expectation}({arguments}) over the valid records; source: {expectation.source}."
+    stated = f"{expectation.expectation}({arguments}) over the valid records; source: {expectation.source}."
+    description = f"{expectation.description} {stated}" if expectation.description else stated
     return DeclaredCheck(expectation.name, description, expectation.severity, expectation.blocking)
 
 
@@ -79,7 +80,7 @@ def _rule_shares(validated: pl.DataFrame, recipe: Recipe) -> list[Conclusion]:
     return [
         _conclusion(
             found,
-            f"plausible_share_{found.name}",
+            f"pass_share_{found.name}",
             f"pass share at least {shares[found.name]:g}",
             _RULE_ADVICE,
         )
