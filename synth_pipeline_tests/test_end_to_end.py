@@ -9,7 +9,6 @@ import pytest
 from synth_pipeline_tests.checkout import Checkout, Said, make_checkout
 
 RUN = ("run", "evidence", "-p", "offline-terse", "-p", "offline-messy", "--seed", "3", "--limit", "30", "--json")
-pytestmark = pytest.mark.xdist_group("end_to_end")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from synth_pipeline.components.checks import build_checks
 from synth_pipeline.components.declaration import Declaration, list_recipes, load_declaration
-from synth_pipeline.contracts.recipe import Gate
+from synth_pipeline.contracts.settings import Gate
 from synth_pipeline.contracts.tables import DISCRIMINATOR_SCORE
 
 

@@ -26,7 +26,6 @@ from synth_pipeline.llm.ledger import Ledger
 from synth_pipeline_tests.loopback import RunningServer, running_server
 from synth_pipeline_tests.scenario import RECIPE, TEMPLATES, planned_rows
 
-pytestmark = pytest.mark.xdist_group("loopback")
 SOAK = int(os.environ.get("SYNTH_SOAK", "1"))
 ROOT = Path(synth_pipeline.__file__).parents[1]
 CANARY = "sk-canary-86420"
