@@ -17,7 +17,7 @@ from synth_pipeline.contracts.planned import plan_table
 from synth_pipeline.contracts.protocols import CallRequest, CallResult, State
 from synth_pipeline.contracts.recipe import Recipe
 from synth_pipeline.contracts.tables import FLAWED_VARIANTS, RAW_GENERATIONS, REFERENCE, VALIDATED_SET
-from synth_pipeline.llm.offline import OfflineRequest, Voice, answer, load_voices
+from synth_pipeline.llm.offline import Grammar, OfflineRequest, Voice, answer, load_voices
 from synth_pipeline.llm.prompts import PromptTemplate
 
 NAME = "parcels"
@@ -84,7 +84,7 @@ rules:
   - {rule: number_in_text, field: weight_g}
   - {rule: as_planned, planned: [city, weight_g]}
   - {rule: states_quantity}
-  - {rule: words_between, least: 8, most: 60, on_fail: flag}
+  - {rule: words_between, least: 8, most: 400, on_fail: flag}
   - {rule: exact_duplicate}
 expectations:
   - name: mean_weight
@@ -159,19 +159,19 @@ class GivenAnswers:
 
 @dataclass(frozen=True)
 class OfflineVoice:
-    """A completer that lets an offline voice answer, with its faults off."""
+    """A completer that lets an offline voice answer, with its faults off; by a recipe's grammar where one is given."""
 
     voice: str = "terse"
     provider: str = PROVIDER
+    grammars: Mapping[str, Grammar] = field(default_factory=dict)
 
     def __call__(self, requests: Sequence[CallRequest]) -> list[CallResult]:
         """Return what the voice answers, in the requests' order."""
         voice = load_voices()[self.voice].without_faults()
         return [self._result(request, voice) for request in requests]
 
-    @staticmethod
-    def _result(request: CallRequest, voice: Voice) -> CallResult:
-        text = answer(as_offline(request), voice, {}).text
+    def _result(self, request: CallRequest, voice: Voice) -> CallResult:
+        text = answer(as_offline(request), voice, self.grammars).text
         value = request.record_class.model_validate_json(text).model_dump(mode="json")
         return CallResult(request.sample, "ok", None, value, provenance(role=request.role, offline=True))
 

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from synth_pipeline.contracts.records import RecordDeclaration
 from synth_pipeline.contracts.rules import AnyRule, Expectation, PlausibleRange, Skew
-from synth_pipeline.contracts.settings import Panel, Roles
+from synth_pipeline.contracts.settings import Gate, Panel, Roles
 from synth_pipeline.contracts.space import (
     Attribute,
     Axis,
@@ -43,14 +43,6 @@ class ReferenceDeclaration(Declared):
     labels: dict[str, str] = Field(
         {}, description="label in the file -> label of the recipe; equal ones map by themselves"
     )
-
-
-class Gate(Declared):
-    """The discriminator's limits: above `limit` the check warns, above `block_above` it blocks."""
-
-    limit: float = Field(0.75, ge=0.5, le=1)
-    block_above: float | None = Field(None, ge=0.5, le=1)
-    by_label: bool = Field(False, description="score every label by itself too")
 
 
 class Export(Declared):

@@ -6,18 +6,21 @@ from pydantic import Field, model_validator
 
 from synth_pipeline.contracts.space import Declared, Range
 
-EXPECTATIONS = (
-    "ExpectColumnMeanToBeBetween",
-    "ExpectColumnMedianToBeBetween",
-    "ExpectColumnStdevToBeBetween",
-    "ExpectColumnUniqueValueCountToBeBetween",
-    "ExpectColumnProportionOfUniqueValuesToBeBetween",
-    "ExpectColumnValuesToBeBetween",
-    "ExpectColumnValuesToBeInSet",
-    "ExpectColumnValuesToNotBeNull",
-    "ExpectColumnValueLengthsToBeBetween",
-    "ExpectTableRowCountToBeBetween",
-)
+BOUNDS = frozenset({"min_value", "max_value", "strict_min", "strict_max"})
+ARGUMENTS = {
+    "ExpectColumnMeanToBeBetween": {"column", *BOUNDS},
+    "ExpectColumnMedianToBeBetween": {"column", *BOUNDS},
+    "ExpectColumnStdevToBeBetween": {"column", *BOUNDS},
+    "ExpectColumnUniqueValueCountToBeBetween": {"column", *BOUNDS},
+    "ExpectColumnProportionOfUniqueValuesToBeBetween": {"column", *BOUNDS},
+    "ExpectColumnValuesToBeBetween": {"column", "mostly", *BOUNDS},
+    "ExpectColumnValuesToBeInSet": {"column", "mostly", "value_set"},
+    "ExpectColumnValuesToNotBeNull": {"column", "mostly"},
+    "ExpectColumnValueLengthsToBeBetween": {"column", "mostly", *BOUNDS},
+    "ExpectTableRowCountToBeBetween": BOUNDS,
+}
+REQUIRED = frozenset({"column", "value_set"})
+EXPECTATIONS = tuple(ARGUMENTS)
 
 
 class Rule(Declared):
@@ -151,6 +154,16 @@ class Expectation(Declared):
     severity: Literal["warn", "error"] = "error"
     blocking: bool = False
     source: str = "chosen"
+
+    @model_validator(mode="after")
+    def _arguments_are_known(self) -> Self:
+        known = ARGUMENTS[self.expectation]
+        unknown, missing = sorted(set(self.arguments) - known), sorted((known & REQUIRED) - set(self.arguments))
+        if unknown:
+            raise ValueError(f"{self.expectation} takes no {unknown[0]!r}; it takes {sorted(known)}")
+        if missing:
+            raise ValueError(f"{self.expectation} needs {missing[0]!r}; add it to the arguments")
+        return self
 
 
 class Skew(Declared):

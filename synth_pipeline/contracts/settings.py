@@ -1,4 +1,4 @@
-"""How a recipe's models are asked: each role's settings, and the panel."""
+"""How a recipe's models are asked: each role's settings, the panel, and the discriminator's limits."""
 
 from typing import Self
 
@@ -33,3 +33,11 @@ class Panel(Declared):
         if len(set(self.providers)) < len(self.providers):
             raise ValueError(f"panel {self.providers} names a provider twice; name each once")
         return self
+
+
+class Gate(Declared):
+    """The discriminator's limits: above `limit` the check warns, above `block_above` it blocks."""
+
+    limit: float = Field(0.75, ge=0.5, le=1)
+    block_above: float | None = Field(None, ge=0.5, le=1)
+    by_label: bool = Field(False, description="score every label by itself too")

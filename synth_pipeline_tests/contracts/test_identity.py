@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth_pipeline.contracts.identity import (
@@ -81,6 +81,7 @@ def test_every_kind_of_id_has_a_name_of_its_own() -> None:
     assert record_id("a", "b") != variant_id("a", "b", "")
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_names_are_one_identity_exactly_when_they_are_written_alike(one: list[object], other: list[object]) -> None:
     assert (digest(*one) == digest(*other)) == (canonical_json(one) == canonical_json(other))
@@ -113,6 +114,7 @@ def test_a_seed_never_changes() -> None:
     assert seed_for("write", "p0") == 2138508476
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_a_seed_fits_what_providers_take(names: list[object]) -> None:
     assert 0 <= seed_for(*names) < 2**31

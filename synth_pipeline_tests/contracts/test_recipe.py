@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -63,6 +63,7 @@ def test_shares_that_do_not_sum_to_one_are_refused_with_their_sum() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=30))
 def test_shares_of_any_whole_sum_to_one_whatever_the_rounding(parts: list[int]) -> None:
     values = {f"v{index}": part / sum(parts) for index, part in enumerate(parts)}
@@ -405,11 +406,25 @@ def test_an_expectation_about_an_unknown_column_is_refused() -> None:
     assert "'weight_g'" in message
 
 
-@pytest.mark.parametrize("name", ["not_empty", "plausible_share_schema", "skew_topic"])
+@pytest.mark.parametrize("name", ["not_empty", "pass_share_schema", "skew_topic"])
 def test_an_expectation_with_the_name_of_another_check_is_refused(name: str) -> None:
     assert refusal(expectations=[EXPECTATION | {"name": name}]) == (
         f"expectations.0: the name '{name}' belongs to another check; rename it"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (
+            {"column": "city", "minimum": 3},
+            "ExpectColumnValuesToNotBeNull takes no 'minimum'; it takes ['column', 'mostly']",
+        ),
+        ({}, "ExpectColumnValuesToNotBeNull needs 'column'; add it to the arguments"),
+    ],
+)
+def test_an_expectation_with_other_arguments_than_it_takes_is_refused(arguments: dict[str, Any], fault: str) -> None:
+    assert fault_of(expectations=[EXPECTATION | {"arguments": arguments}]) == ("expectations.0", fault)
 
 
 def test_two_expectations_of_one_name_are_refused() -> None:

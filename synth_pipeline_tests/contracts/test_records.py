@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -89,6 +89,7 @@ def test_a_field_left_out_is_no_record(field: str) -> None:
         DECLARED.record_class("parcel").model_validate({name: GOOD[name] for name in GOOD if name != field})
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=2**63) | st.integers(max_value=-(2**63)))
 def test_an_integer_that_no_column_holds_is_no_record(number: int) -> None:
     with pytest.raises(ValidationError, match="an integer must fit 64 bits"):

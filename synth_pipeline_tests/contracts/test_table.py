@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -36,6 +36,7 @@ def test_a_frame_that_fits_comes_back_with_its_columns_in_order() -> None:
     assert_frame_equal(PARCELS.check(GOOD.select("note", "number", "city")), GOOD)
 
 
+@settings(deadline=None)
 @given(st.permutations(["city", "number", "note"]))
 def test_the_order_in_which_columns_come_does_not_matter(order: list[str]) -> None:
     assert PARCELS.check(GOOD.select(order)).columns == ["city", "number", "note"]

@@ -5,7 +5,7 @@ from typing import get_args
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth_pipeline.contracts.identity import canonical_json, record_id, sha256_text
@@ -39,6 +39,7 @@ def write(complete: GivenAnswers | OfflineVoice, plan: pl.DataFrame | None = Non
     return write_records(plan_frame() if plan is None else plan, RECIPE, NAME, TEMPLATES["write"], complete)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(STATES), min_size=4, max_size=4))
 def test_every_planned_record_ends_in_exactly_one_state(states: list[State]) -> None:
     answers = {

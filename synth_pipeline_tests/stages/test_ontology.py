@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth_pipeline.contracts.errors import PermanentCallError
@@ -28,6 +28,7 @@ def member(name: str, *accepted: str) -> GivenAnswers:
     return GivenAnswers(default={"accepted": list(accepted)}, provider=name)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sets(st.sampled_from([LATE, LOST, BROKEN])), min_size=1, max_size=6))
 def test_votes_are_counted_and_a_value_is_contradicted_when_more_than_half_deny_it(answers: list[set[str]]) -> None:
     votes = [Vote(f"member-{index}", "topic", frozenset(accepted)) for index, accepted in enumerate(answers)]
