@@ -166,9 +166,11 @@ DISCRIMINATOR_SCORE = Table(
         Column("high", REAL, "upper bound of its 95 % interval", nullable=True),
         Column("n_real", INT, "real examples compared"),
         Column("n_synthetic", INT, "synthetic records compared"),
-        Column("floor_auc", REAL, "AUC of one half of the real examples against the other", nullable=True),
+        Column(
+            "floor_auc", REAL, "mean AUC of telling one random half of the real examples from the other", nullable=True
+        ),
         Column("n_floor", INT, "real examples in each half of the floor"),
-        Column("shuffled_auc", REAL, "AUC after shuffling the labels of all groups", nullable=True),
+        Column("shuffled_auc", REAL, "mean AUC after shuffling the labels of all groups", nullable=True),
         Column("limit", REAL, "the recipe's limit for the AUC"),
         Column("verdict", TEXT, "pass, fail or undecided"),
         Column("verdict_reason", TEXT, "why"),

@@ -1,6 +1,6 @@
 """DISCRIMINATOR_SCORE: every slice by every family, judged against the recipe's limit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +109,6 @@ def _draw(pool: pl.DataFrame, id_column: str, n: int, seed: int) -> pl.DataFrame
 def _score(sides: Sides, family: Family, limit: float, seed: int) -> dict[str, Any]:
     groups = [*sides.real_groups, *sides.synthetic_groups]
     report = tell_apart(sides.real, sides.synthetic, groups, family, seed=seed)
-    floor = _floor(sides, family, seed)
     verdict, reason, n_needed = judge(report, limit, n=len(sides.real))
     return {
         "auc": report.auc if report else None,
@@ -117,7 +116,7 @@ def _score(sides: Sides, family: Family, limit: float, seed: int) -> dict[str, A
         "high": report.high if report else None,
         "n_real": len(sides.real),
         "n_synthetic": len(sides.synthetic),
-        "floor_auc": floor.auc if floor else None,
+        "floor_auc": shuffled_baseline(sides.real, sides.real_groups, family, seed=seed_for("floor", seed)),
         "n_floor": len(sides.real) // 2,
         "shuffled_auc": shuffled_baseline([*sides.real, *sides.synthetic], groups, family, seed=seed),
         "limit": limit,
@@ -126,18 +125,6 @@ def _score(sides: Sides, family: Family, limit: float, seed: int) -> dict[str, A
         "n_needed": n_needed,
         "giveaways": list(report.giveaways) if report else [],
     }
-
-
-def _floor(sides: Sides, family: Family, seed: int) -> AucReport | None:
-    order = np.random.default_rng(seed_for("floor", seed)).permutation(len(sides.real))
-    half = len(order) // 2
-    first, second = order[:half], order[half : 2 * half]
-
-    def pick(values: Sequence[str], rows: Any) -> list[str]:
-        return [values[row] for row in rows]
-
-    groups = pick(sides.real_groups, first) + pick(sides.real_groups, second)
-    return tell_apart(pick(sides.real, first), pick(sides.real, second), groups, family, seed=seed)
 
 
 def judge(report: AucReport | None, limit: float, *, n: int) -> tuple[str, str, int | None]:
