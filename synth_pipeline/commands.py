@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 from rich.console import Console
 
 from synth_pipeline.components.console import ConsoleReporter, make_table
@@ -161,7 +162,7 @@ def run_recipe(request: RunRequest, console: Console) -> RecipeReport:
     read = _require_input(declaration, names, seed, override)
     config = _run_config(recipe, request.limit, override)
     with project_instance() as instance:
-        runner = Runner(code_location(), instance, ConsoleReporter(console))
+        runner = Runner(_definitions(), instance, ConsoleReporter(console))
         runs = []
         for name in names:
             console.print(f"{recipe}: {name}, seed {seed}", style="bold", markup=False)
@@ -173,6 +174,13 @@ def run_recipe(request: RunRequest, console: Console) -> RecipeReport:
     scores = [row for name in names for row in read_scores(store, recipe, "discriminator_score", name, seed)]
     scores += read_scores(store, recipe, "merged_discriminator_score", MERGED, seed)
     return RecipeReport(recipe, seed, read.summary(), tuple(runs), funnels, tuple(scores))
+
+
+def _definitions() -> dg.Definitions:
+    """Return the code location; it holds all recipes, so a broken one is refused here with its file, line and fix."""
+    for name in list_recipes():
+        load_declaration(name)
+    return code_location()
 
 
 def _require_input(declaration: Declaration, names: Sequence[str], seed: int, override: str | None) -> Reference:
@@ -244,7 +252,7 @@ def read_status(recipe: str | None) -> dict[str, list[dict[str, Any]]]:
     store = DuckDBStore(database=places.database)
     partitions: list[dict[str, Any]] = []
     with project_instance() as instance:
-        definitions = code_location()
+        definitions = _definitions()
         for name in recipes:
             for one in list_statuses(name, definitions, instance):
                 provider, seed = one.partition.split("|")

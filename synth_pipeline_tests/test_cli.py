@@ -42,6 +42,13 @@ def test_wrong_arguments_are_refused_with_what_would_be_right(
     assert_refused(checkout.synth(*arguments), *named)
 
 
+def test_a_broken_recipe_beside_the_one_that_runs_is_named(checkout: Checkout) -> None:
+    broken = checkout.recipe_file.parent.with_name("broken") / "defs.yaml"
+    broken.parent.mkdir()
+    broken.write_text("type: synth_pipeline.components.TextDataset\nattributes: {}\n", encoding="utf-8")
+    assert_refused(checkout.synth("status"), "broken/defs.yaml:", "description: Field required")
+
+
 def test_a_preview_writes_nothing(checkout: Checkout) -> None:
     before = sorted(path for path in checkout.folder.rglob("*") if "__pycache__" not in path.parts)
     said = checkout.synth("preview", "evidence", "-n", "2", "--json")

@@ -118,7 +118,7 @@ def read_recipe(file: Path) -> Recipe:
     """
     try:
         text = file.read_text(encoding="utf-8")
-        loaded = yaml.safe_load(text)
+        loaded = yaml.load(text, StrictLoader)  # noqa: S506  # a SafeLoader that refuses doubled keys too
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(
             f"cannot be read: {error}", where=_shown(file), fix="mend the YAML; it is UTF-8 text"
@@ -129,6 +129,24 @@ def read_recipe(file: Path) -> Recipe:
         return Recipe.model_validate(loaded.get("attributes") or {})
     except ValidationError as error:
         raise _explained(error, file, text) from None
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, refusing a key that stands twice in a mapping: the first would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping.
+
+        Raises:
+            yaml.constructor.ConstructorError: a key stands twice; carries its line.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                problem = f"key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
 
 
 def _explained(error: ValidationError, file: Path, text: str) -> RecipeError:
@@ -146,6 +164,7 @@ def _fix(fault: Any) -> str:
     advice = {
         "missing": "add the field",
         "extra_forbidden": "remove the field, or spell it as documented in contracts/recipe.py",
+        "string_type": "write text; quote what YAML reads as something else, such as 'no', 'null' or '1'",
         "value_error": "change one of the two so that they agree",
     }
     return advice.get(fault["type"], "write a value that the message allows")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from synth_pipeline.components.assets import build_assets
 from synth_pipeline.components.checks import build_checks
-from synth_pipeline.components.declaration import Declaration, declare
+from synth_pipeline.components.declaration import DEFS_FILE, Declaration, declare, read_recipe
 from synth_pipeline.components.scaffold import TextDatasetScaffolder
 from synth_pipeline.contracts.recipe import Recipe
 
@@ -30,9 +30,12 @@ class TextDataset(dg.Component):
 
     @classmethod
     def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> "TextDataset":
-        """Return the component of a recipe that has been read; its prompts and providers are checked here."""
+        """Return the component of the recipe in the folder; its prompts and providers are checked here.
+
+        Dagster has held `attributes` against the model; the file is read again, because Dagster misses doubled keys.
+        """
         folder = context.path if context.path.is_dir() else context.path.parent
-        return cls(declare(folder.name, folder, attributes))
+        return cls(declare(folder.name, folder, read_recipe(folder / DEFS_FILE)))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the recipe's assets, checks and its two jobs: the chain of a partition, and the merge of a seed."""

@@ -41,6 +41,7 @@ def test_every_shipped_recipe_holds_together(name: str) -> None:
             ("panel.providers", "'offline-loud'"),
         ),
         ("  label: method\n\n  axes:", "  label: [method\n\n  axes:", ("cannot be read",)),
+        ("        Education: 0.25\n", "        Health: 0.25\n", ("key 'Health' stands twice",)),
         ("  label: method\n\n  axes:", "  label: methods\n\n  axes:", ("label 'methods' is not declared",)),
         ("  n_records: 1000\n", "  n_record: 1000\n", ("n_record", "Extra inputs are not permitted")),
         ("type: synth_pipeline.components.TextDataset", "type: some.other.Component", ("is not a text dataset",)),
