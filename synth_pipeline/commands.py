@@ -123,6 +123,8 @@ def _weight(blocking: bool) -> str:
 def _bought(runs: Sequence[RunReport]) -> str:
     bought, held = sum(run.n_calls_bought for run in runs), sum(run.n_calls_from_ledger for run in runs)
     spent = sum(run.spent_now_usd for run in runs)
+    if bought == held == 0:
+        return "calls: none"
     if bought == 0:
         return f"calls: nothing was bought; all {held} completions were in the call ledger already"
     return f"calls: {bought} completions bought now for ${spent:.4f}, {held} found in the call ledger"
