@@ -26,11 +26,11 @@ def scaffold(checkout: Checkout, name: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_scaffolded_dataset_runs_all_seven_assets_at_once(checkout: Checkout) -> None:
-    made = scaffold(checkout, "tickets")
+    made = scaffold(checkout, "freshly_made")
     assert made.returncode == 0, made.stderr
-    prompts = {file.name for file in (checkout.folder / "prompts" / "tickets").iterdir()}
+    prompts = {file.name for file in (checkout.folder / "prompts" / "freshly_made").iterdir()}
     assert prompts == {"structure.md", "write.md", "flaw.md", "export.md"}
-    run = checkout.synth("run", "tickets", "--limit", "40", "--json")
+    run = checkout.synth("run", "freshly_made", "--limit", "40", "--json")
     assert run.code == 0, run.err
     funnel = run.json()["funnels"][0]
     assert funnel["planned"] == funnel["written"] == 40
@@ -39,8 +39,8 @@ def test_a_scaffolded_dataset_runs_all_seven_assets_at_once(checkout: Checkout) 
 
 
 def test_scaffolding_over_prompts_that_are_there_is_refused(checkout: Checkout) -> None:
-    prompt = checkout.folder / "prompts" / "tickets" / "write.md"
+    prompt = checkout.folder / "prompts" / "freshly_made" / "write.md"
     prompt.parent.mkdir()
     prompt.write_text("mine", encoding="utf-8")
-    assert scaffold(checkout, "tickets").returncode != 0
+    assert scaffold(checkout, "freshly_made").returncode != 0
     assert prompt.read_text(encoding="utf-8") == "mine"

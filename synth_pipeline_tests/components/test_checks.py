@@ -5,13 +5,13 @@ import polars as pl
 import pytest
 
 from synth_pipeline.components.checks import build_checks
-from synth_pipeline.components.declaration import Declaration, list_recipes, load_declaration
+from synth_pipeline.components.declaration import Declaration, load_declaration
 from synth_pipeline.contracts.settings import Gate
 from synth_pipeline.contracts.tables import DISCRIMINATOR_SCORE
 
 
 def declare_gate(block_above: float | None) -> Declaration:
-    declaration = load_declaration(list_recipes()[0])
+    declaration = load_declaration("evidence")
     gate = Gate(limit=0.75, block_above=block_above)
     return replace(declaration, recipe=declaration.recipe.model_copy(update={"gate": gate}))
 

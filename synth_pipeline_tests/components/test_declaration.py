@@ -8,7 +8,7 @@ from synth_pipeline.contracts.errors import InputError, PromptError, RecipeError
 from synth_pipeline.llm.prompts import find_prompts_folder
 from synth_pipeline.llm.providers import PROVIDERS_VARIABLE
 
-SHIPPED = list_recipes()[0]
+SHIPPED = "evidence"
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from synth_pipeline.components.declaration import Declaration, list_recipes, load_declaration
+from synth_pipeline.components.declaration import Declaration, load_declaration
 from synth_pipeline.components.reference import load_reference
 from synth_pipeline.contracts.errors import ReferenceFileError
 
@@ -18,7 +18,7 @@ MAPPING = "path: {path}\ntext: body\nlabel: design\nid: key\nlabels: {{RDD: rdd}
 
 @pytest.fixture(scope="module")
 def declaration() -> Declaration:
-    return load_declaration(list_recipes()[0])
+    return load_declaration("evidence")
 
 
 def write(folder: Path, ending: str) -> Path:
