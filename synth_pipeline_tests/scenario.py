@@ -4,7 +4,7 @@ Complaints to a parcel service: four planned records; three are written, two of 
 Every value below is written by hand; no code under test made it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -145,10 +145,12 @@ class GivenAnswers:
     provider: str = PROVIDER
     asked: list[CallRequest] = field(default_factory=list)
 
-    def __call__(self, requests: Sequence[CallRequest]) -> list[CallResult]:
-        """Return the given answers, in the requests' order."""
-        self.asked += requests
-        return [self._result(request, self.answers.get(request.sample, self.default)) for request in requests]
+    def __call__(self, requests: Iterable[CallRequest], total: int) -> Iterator[CallResult]:
+        """Yield the given answers, in the requests' order."""
+        asked = list(requests)
+        assert len(asked) == total
+        self.asked += asked
+        return (self._result(request, self.answers.get(request.sample, self.default)) for request in asked)
 
     def _result(self, request: CallRequest, given: Answer) -> CallResult:
         told = provenance(role=request.role, call_key=f"key of {request.sample}")
@@ -165,10 +167,10 @@ class OfflineVoice:
     provider: str = PROVIDER
     grammars: Mapping[str, Grammar] = field(default_factory=dict)
 
-    def __call__(self, requests: Sequence[CallRequest]) -> list[CallResult]:
-        """Return what the voice answers, in the requests' order."""
+    def __call__(self, requests: Iterable[CallRequest], total: int) -> Iterator[CallResult]:
+        """Yield what the voice answers, in the requests' order."""
         voice = load_voices()[self.voice].without_faults()
-        return [self._result(request, voice) for request in requests]
+        return (self._result(request, voice) for request in requests)
 
     def _result(self, request: CallRequest, voice: Voice) -> CallResult:
         text = answer(as_offline(request), voice, self.grammars).text

@@ -13,8 +13,13 @@ SynthError
 ├── VerificationError          an export is not what its manifest says
 └── CallError                  a model could not be asked
     ├── TransientCallError     asking again may help
-    └── PermanentCallError     asking again cannot help
+    ├── PermanentCallError     asking again cannot help
+    └── ProviderDown           a provider has not answered for too long
 """
+
+from typing import Literal
+
+Fault = Literal["rate_limit", "server_error", "timeout", "connection", "truncated"]
 
 
 class SynthError(Exception):
@@ -95,13 +100,39 @@ class TransientCallError(CallError):
     """The call failed in a way that asking again may mend.
 
     Args:
+        fault: what kind of failure it was; retries are counted by it.
+        http_status: the response's status; None where none came.
         retry_after_s: how long the provider asks to wait, in seconds; None where it does not say.
+        may_be_billed: whether the provider may have done the work (no answer came back whole).
     """
 
-    def __init__(self, what: str, *, where: str = "", fix: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(  # noqa: PLR0913  # what is known of a failed call, each by name
+        self,
+        what: str,
+        *,
+        where: str = "",
+        fix: str = "",
+        fault: Fault = "server_error",
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+        may_be_billed: bool = False,
+    ) -> None:
         super().__init__(what, where=where, fix=fix)
-        self.retry_after_s = retry_after_s
+        self.fault, self.http_status = fault, http_status
+        self.retry_after_s, self.may_be_billed = retry_after_s, may_be_billed
 
 
 class PermanentCallError(CallError):
-    """The call failed in a way that asking again cannot mend (a bad key, model or request)."""
+    """The call failed in a way that asking again cannot mend (a bad key, model or request).
+
+    Args:
+        http_status: the response's status; None where none came.
+    """
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "", http_status: int | None = None) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.http_status = http_status
+
+
+class ProviderDown(CallError):
+    """A provider has answered nothing for too long; what was bought is in the ledger."""

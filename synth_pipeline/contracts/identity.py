@@ -66,29 +66,25 @@ def call_key(  # noqa: PLR0913  # the key's parts are what they are; each is nam
     model: str,
     messages: Sequence[Mapping[str, str]],
     parameters: Mapping[str, object],
-    schema: Mapping[str, object],
+    schema_json: str,
     template_version: str,
     sample: str,
     attempt: int,
 ) -> str:
     """Return the ledger's key of one purchase; any changed part is another purchase.
 
+    It is the digest of its parts; the schema, which thousands of calls share, comes as text that is made once.
+
     Args:
         model: the provider and its model, as `provider:model`.
         messages: the prompt, role and content of each.
         parameters: what shapes the answer (temperature, max_tokens, seed).
-        schema: the JSON schema that the completion must fit.
+        schema_json: the JSON schema that the completion must fit, with its name, as canonical JSON.
         template_version: name and version of the template, with its hash.
         sample: what the answer is for (a planned id, or a sample number of a panel question).
         attempt: 0 for the first ask, 1 for the repair.
     """
-    return digest(
-        "call",
-        model,
-        [dict(m) for m in messages],
-        dict(parameters),
-        dict(schema),
-        template_version,
-        sample,
-        attempt,
-    )
+    prompt = [dict(message) for message in messages]
+    before = canonical_json(["call", model, prompt, dict(parameters)])[:-1]
+    after = canonical_json([template_version, sample, attempt])[1:]
+    return sha256_text(f"{before},{schema_json},{after}")[:ID_LENGTH]

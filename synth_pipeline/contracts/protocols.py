@@ -1,13 +1,15 @@
 """What a stage is handed: something that completes prompts, and templates that make them."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from synth_pipeline.contracts.providers import Role
 from synth_pipeline.contracts.records import Record
 
-State = Literal["ok", "refused", "cut_off", "unparsable", "failed"]
+CompletionState = Literal["ok", "refused", "cut_off", "unparsable"]  # what a completion that came is
+State = Literal[CompletionState, "failed", "out_of_budget"]  # how a call ends; in the last two no completion came
 Messages = tuple[Mapping[str, str], ...]
 
 
@@ -71,17 +73,48 @@ class CallResult:
     provenance: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass
+class Tally:
+    """How far a completer has come, counted as it goes; costs are of what is bought now.
+
+    Args:
+        total: calls that are wanted.
+        done: calls that have ended, from the ledger or bought.
+        n_bought: completions bought now, repairs too.
+        n_replayed: completions that the ledger already held.
+        in_flight: calls that a provider is working on.
+        cost_usd: dollars spent now.
+        tokens_in: prompt tokens bought now.
+        tokens_out: completion tokens bought now.
+        retries: tries that failed and were made again, by fault.
+        states: calls that have ended, by state.
+        notice: what a person should know just now (a paused provider, a budget reached); None: nothing.
+    """
+
+    total: int = 0
+    done: int = 0
+    n_bought: int = 0
+    n_replayed: int = 0
+    in_flight: int = 0
+    cost_usd: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    notice: str | None = None
+
+
 class Progress(Protocol):
-    """Is told how far a long stage has come."""
+    """Is shown how far a long stage has come."""
 
-    def start(self, total: int, label: str) -> None:
-        """Begin: `total` calls under `label`."""
+    def start(self, label: str, tally: Tally) -> None:
+        """Begin: calls under `label`; the tally is the same object in every later call."""
 
-    def advance(self, *, cost_usd: float, n_replayed: int) -> None:
-        """One more call has ended; dollars spent so far, and completions that the ledger already held."""
+    def update(self, tally: Tally) -> None:
+        """Something has changed; called often, so it must be cheap and show itself only now and then."""
 
-    def finish(self) -> None:
-        """The calls have ended."""
+    def finish(self, tally: Tally) -> None:
+        """The calls have ended, or were stopped."""
 
 
 class Completer(Protocol):
@@ -91,9 +124,14 @@ class Completer(Protocol):
     def provider(self) -> str:
         """The provider's name."""
 
-    def __call__(self, requests: Sequence[CallRequest]) -> list[CallResult]:
-        """Return one result a request, in the requests' order.
+    def __call__(self, requests: Iterable[CallRequest], total: int) -> Iterator[CallResult]:
+        """Yield one result a request, in the requests' order, reading ahead of them by a bounded number.
+
+        Args:
+            requests: what to ask; made as they are taken, so that no more than a window of prompts is held.
+            total: how many there are.
 
         Raises:
             PermanentCallError: the provider refuses every call (a bad key or model), so that going on is pointless.
+            ProviderDown: the provider has answered nothing for too long.
         """

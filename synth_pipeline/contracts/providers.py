@@ -7,14 +7,17 @@ from pydantic import Field, model_validator
 from synth_pipeline.contracts.space import Declared
 
 Role = Literal["structure", "write", "flaw"]
+Structured = Literal["json_schema", "json_object", "prompt"]
 OFFLINE_PREFIX = "offline/"
 
 
 class Price(Declared):
-    """What a model costs, in US dollars per million tokens."""
+    """What a model costs, in US dollars per million tokens; the last two through the provider's batch API, if known."""
 
     usd_per_mtok_in: float = Field(ge=0)
     usd_per_mtok_out: float = Field(ge=0)
+    batch_usd_per_mtok_in: float | None = Field(None, ge=0)
+    batch_usd_per_mtok_out: float | None = Field(None, ge=0)
 
 
 class Provider(Declared):
@@ -31,7 +34,11 @@ class Provider(Declared):
         max_concurrency: calls in flight at once.
         rpm: requests a minute that the provider allows.
         tpm: tokens a minute that the provider allows.
-        timeout_s: seconds after which a call is given up.
+        timeout_s: seconds after which one try of a call is given up.
+        give_up_after_s: seconds that a dead provider is waited for before the run stops.
+        structured: how the record's schema is asked for: as the provider's JSON schema, as JSON with the schema in the
+            prompt, or in the prompt alone; None: the best that LiteLLM knows the model to have.
+        batch: whether a partition may be bought through the provider's batch API, at its lower price.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -45,6 +52,9 @@ class Provider(Declared):
     rpm: int | None = Field(None, ge=1)
     tpm: int | None = Field(None, ge=1)
     timeout_s: float = Field(120, gt=0)
+    give_up_after_s: float = Field(300, ge=0)
+    structured: Structured | None = None
+    batch: bool = False
 
     @model_validator(mode="after")
     def _every_role_has_a_model(self) -> Self:

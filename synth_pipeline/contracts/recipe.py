@@ -18,6 +18,7 @@ from synth_pipeline.contracts.space import (
     Quantity,
     holds_no_number,
 )
+from synth_pipeline.contracts.spending import Budget
 from synth_pipeline.contracts.tables import SAMPLING_PLAN, VALIDATED_SET
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
@@ -87,6 +88,7 @@ class Recipe(Declared):
     reference: ReferenceDeclaration | None = None
     gate: Gate = Gate()
     export: Export = Export()
+    budget: Budget = Field(Budget(), exclude=True, description="what may be spent; it makes no other dataset")
     owners: list[str] = []
 
     @model_validator(mode="after")

@@ -32,6 +32,9 @@ class RecordField(Declared):
     @model_validator(mode="after")
     def _bounds_fit_the_type(self) -> Self:
         numeric = self.type in {"integer", "number"}
+        broken = [bound for bound in (self.minimum, self.maximum) if bound is not None and not bound.is_integer()]
+        if self.type == "integer" and broken:
+            raise ValueError(f"bound {broken[0]:g} of an integer is no whole number; round it, or make it a number")
         if not numeric and (self.minimum is not None or self.maximum is not None):
             raise ValueError(f"minimum and maximum go with integer and number, not {self.type}")
         if (numeric or self.type == "boolean") and (self.min_length is not None or self.max_length is not None):

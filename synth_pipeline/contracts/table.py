@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import polars as pl
 
 from synth_pipeline.contracts.errors import TableError
+
+
+ROWS_AT_ONCE = 500  # rows that are held as Python values before they become part of a frame
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,19 @@ class Table:
         """Return a frame of this shape without rows."""
         return pl.DataFrame(schema=self.schema)
 
-    def frame(self, rows: Sequence[dict[str, object]]) -> pl.DataFrame:
-        """Return `rows`, each with a value or None for every column, as a checked frame of this shape."""
-        names = set(self.schema.names())
-        for row in rows:
-            if row.keys() != names:
-                self._check_names(row)
-        return self.check(pl.DataFrame(rows, schema=self.schema, orient="row"))
+    def frame(self, rows: Iterable[dict[str, object]]) -> pl.DataFrame:
+        """Return `rows`, each with a value or None for every column, as a checked frame of this shape.
+
+        They are taken a few hundred at a time, so that rows made one by one are never all held as Python values.
+        """
+        schema, names, left = self.schema, set(self.schema.names()), iter(rows)
+        frames = [self.empty()]
+        while chunk := list(islice(left, ROWS_AT_ONCE)):
+            for row in chunk:
+                if row.keys() != names:
+                    self._check_names(row)
+            frames.append(pl.DataFrame(chunk, schema=schema, orient="row"))
+        return self.check(pl.concat(frames, rechunk=True))
 
     def check(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with its columns in order.

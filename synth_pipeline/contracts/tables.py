@@ -24,7 +24,7 @@ FLAW = (
     Column("sick_value", TEXT, "the quantity's value in the damaged text, as written", nullable=True),
 )
 WRITTEN = (
-    Column("state", TEXT, "ok, refused, cut_off, unparsable or failed"),
+    Column("state", TEXT, "ok, refused, cut_off, unparsable, failed or out_of_budget"),
     Column("state_reason", TEXT, "why the state is not ok", nullable=True),
     Column("text", TEXT, "the record's text field", nullable=True),
     Column("record", TEXT, "the parsed record as canonical JSON", nullable=True),

@@ -1,58 +1,42 @@
 """The completer: the one structured call path to models."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
-
-from synth_pipeline.contracts.errors import TransientCallError
-from synth_pipeline.contracts.identity import call_key
-from synth_pipeline.contracts.protocols import CallRequest, CallResult, Messages, Progress
-from synth_pipeline.contracts.providers import Price, Provider
-from synth_pipeline.llm.asking import Purchase, ask, call_parameters, close_connections, prepare_litellm
-from synth_pipeline.llm.ledger import Ledger, LedgerEntry
-from synth_pipeline.llm.limits import Pace, worst_case_tokens
-from synth_pipeline.llm.parsing import Parsed, parse_completion
+from synth_pipeline.contracts.protocols import CallRequest, CallResult, Progress, Tally
+from synth_pipeline.contracts.providers import Provider
+from synth_pipeline.contracts.spending import Spender
+from synth_pipeline.llm.buying import Buyer, Line
+from synth_pipeline.llm.ledger import Holder, Ledger, LedgerQueue
+from synth_pipeline.llm.limits import PATIENCE, Gate, Patience
 from synth_pipeline.llm.providers import price_of, require_environment
+from synth_pipeline.llm.receipts import Desk
+from synth_pipeline.llm.routes import choose_route, prepare_litellm
+from synth_pipeline.llm.session import Session
 
-MAX_ASKS = 2
-ONE_LOOP = threading.Lock()  # LiteLLM logs through one worker a process, which two event loops at once would tear apart
+BEAT_S = 2.0
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How often a failed call is tried, and the seconds waited: at random up to `first_wait_s`, doubled each time."""
+class Office:
+    """What the completers of one stage share.
 
-    max_tries: int = 6
-    first_wait_s: float = 0.5
-    longest_wait_s: float = 30
+    Args:
+        ledger: every completion is appended to it before it is parsed, and looked up there before it is bought.
+        spender: what purchases are booked under.
+        progress: is shown how far the calls have come.
+        prepare: called once before the first call that is bought; imports what calls need, which a replay does not.
+        patience: how long it tries to get an answer.
+    """
 
-    def wait(self, state: RetryCallState) -> float:
-        """Return the seconds to wait before the next try: no fewer than the provider asked for."""
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after_s if isinstance(error, TransientCallError) else None
-        return max(asked or 0.0, wait_random_exponential(self.first_wait_s, self.longest_wait_s)(state))
-
-
-PATIENCE = Patience()
-
-
-@dataclass
-class Usage:
-    """What the completer has done so far: completions bought now, found in the ledger, and dollars spent now."""
-
-    n_bought: int = 0
-    n_replayed: int = 0
-    cost_usd: float = 0.0
+    ledger: Ledger
+    spender: Spender
+    progress: Progress
+    prepare: Callable[[], object] = prepare_litellm
+    patience: Patience = PATIENCE
 
 
 class LedgeredCompleter:
@@ -60,160 +44,120 @@ class LedgeredCompleter:
 
     Args:
         provider: who answers.
-        ledger: every completion is appended to it before it is parsed, and looked up there before it is bought.
-        progress: told of every result.
-        prepare: called once before the first call that is bought; imports what calls need, which a replay does not.
-        patience: how long it tries to get an answer.
+        office: the ledger, who spends, who is told.
 
     Raises:
         MissingKey: the provider's key or address is not in the environment.
     """
 
-    def __init__(
-        self,
-        provider: Provider,
-        ledger: Ledger,
-        progress: Progress,
-        prepare: Callable[[], object] = prepare_litellm,
-        patience: Patience = PATIENCE,
-    ) -> None:
+    def __init__(self, provider: Provider, office: Office) -> None:
         require_environment(provider)
-        self._row, self._ledger, self._progress, self._prepare = provider, ledger, progress, prepare
-        self._prices: dict[str, Price] = {}
-        self._pace, self._patience = Pace(provider.rpm, provider.tpm), patience
-        self.usage = Usage()
+        self._row, self._office = provider, office
+        self.tally = Tally()
+        self.seconds = 0.0
 
     @property
     def provider(self) -> str:
         """The provider's name."""
         return self._row.name
 
-    def __call__(self, requests: Sequence[CallRequest]) -> list[CallResult]:
-        """Return one result a request, in the requests' order.
+    def __call__(self, requests: Iterable[CallRequest], total: int) -> Iterator[CallResult]:
+        """Yield one result a request, in the requests' order.
 
         Raises:
-            PermanentCallError: the provider refuses a request itself; what was bought before is in the ledger.
+            PermanentCallError: the provider refuses to serve; what was bought before is in the ledger.
+            ProviderDown: the provider has answered nothing for too long.
             ProviderError: a model's price is not known.
+            StorageError: the ledger cannot be used.
         """
-        results: list[CallResult | None] = [None] * len(requests)
-        self._progress.start(len(requests), f"{self.provider}: {requests[0].role if requests else 'nothing'}")
+        left = iter(requests)
+        first = next(left, None)
+        if first is None:
+            return
+        self.tally.total += total
+        progress, started = self._office.progress, time.monotonic()
+        progress.start(f"{self.provider}: {first.role}", self.tally)
         try:
-            with ONE_LOOP:
-                asyncio.run(self._complete_all(enumerate(requests), results))
-        except BaseExceptionGroup as group:
-            raise _first_cause(group) from None
+            with asyncio.Runner() as runner:
+                yield from _run(runner, _Visit(self._row, self._office, self.tally), chain([first], left))
         finally:
-            self._progress.finish()
-        return [result for result in results if result is not None]
+            self.seconds += time.monotonic() - started
+            progress.finish(self.tally)
 
-    async def _complete_all(self, work: Iterator[tuple[int, CallRequest]], results: list[CallResult | None]) -> None:
-        async def worker() -> None:
-            for index, request in work:
-                results[index] = await self._complete(request)
-                self._progress.advance(cost_usd=self.usage.cost_usd, n_replayed=self.usage.n_replayed)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._row.max_concurrency):
-                    group.create_task(worker())
-        finally:
-            if self._prices:  # something was bought, not only replayed
-                await close_connections()
+def _run(runner: asyncio.Runner, visit: "_Visit", requests: Iterator[CallRequest]) -> Iterator[CallResult]:
+    """Yield the results; where the stage ends early, answers that will be billed anyway are awaited and kept."""
+    session = runner.run(visit.begin(requests))
+    try:
+        while results := runner.run(session.take()):
+            yield from results
+    except BaseException:
+        runner.run(session.stop())
+        raise
+    finally:
+        runner.run(visit.end(session))
 
-    async def _complete(self, request: CallRequest) -> CallResult:
-        entries: list[LedgerEntry] = []
-        messages = request.messages
-        parsed = Parsed("failed", "nothing was asked")
-        for attempt in range(MAX_ASKS):
-            try:
-                entries.append(await self._bought(request, messages, attempt))
-            except TransientCallError as error:
-                reason = f"given up after {self._patience.max_tries} tries: {error.what}"
-                return self._result(request, Parsed("failed", reason), entries)
-            parsed = parse_completion(entries[-1], request.record_class)
-            if parsed.state != "unparsable":
-                break
-            messages = _repair(messages, entries[-1], parsed)
-        return self._result(request, parsed, entries)
 
-    async def _bought(self, request: CallRequest, messages: Messages, attempt: int) -> LedgerEntry:
-        key = self._key(request, messages, attempt)
-        entry = self._ledger.find(key)
-        if entry is not None:
-            self.usage.n_replayed += 1
-            return entry
-        entry = await self._ask_patiently(Purchase(request, messages, key, attempt, self._price(request)))
-        kept = self._ledger.append(entry)
-        self.usage.n_bought += 1
-        self.usage.cost_usd += entry.cost_usd
-        return kept
+class _Visit:
+    """What lives in the event loop of one stage, from the first request to the last receipt."""
 
-    async def _ask_patiently(self, purchase: Purchase) -> LedgerEntry:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TransientCallError),
-            stop=stop_after_attempt(self._patience.max_tries),
-            wait=self._patience.wait,
-            reraise=True,
+    def __init__(self, row: Provider, office: Office, tally: Tally) -> None:
+        self._row, self._office, self._tally = row, office, tally
+        self._holder = Holder.here()
+        self._buyers: dict[str, Buyer] = {}
+        self._beat: asyncio.Task[None] | None = None
+
+    async def begin(self, requests: Iterator[CallRequest]) -> Session:
+        """Return the session, at work."""
+        office, tally = self._office, self._tally
+        self._queue = LedgerQueue(office.ledger)
+        self._desk = Desk(
+            provider=self._row,
+            queue=self._queue,
+            holder=self._holder.name,
+            spender=office.spender,
+            tally=tally,
+            patience=office.patience,
+            tell=lambda: office.progress.update(tally),
         )
+        session = Session(self._desk, office.ledger, self._find_buyer)
+        session.start(requests)
+        return session
 
-        async def ask_at_pace() -> LedgerEntry:
-            await self._pace.wait(worst_case_tokens(purchase.request, purchase.messages))
-            return await ask(self._row, purchase)
-
-        return await retrying(ask_at_pace)
-
-    def _price(self, request: CallRequest) -> Price:
+    def _find_buyer(self, request: CallRequest) -> Buyer:
+        """Return who buys from the request's model; before the first, all that buying needs is imported."""
         model = self._row.model_for(request.role)
-        if model not in self._prices:
-            self._prepare()
-            self._prices[model] = price_of(self._row, model)
-        return self._prices[model]
+        if not self._buyers:
+            self._office.prepare()
+            self._office.ledger.register(self._holder)
+            self._beat = asyncio.create_task(self._keep_beating())
+        if model not in self._buyers:
+            self._buyers[model] = Buyer(self._desk, self._line(model), model)
+        return self._buyers[model]
 
-    def _key(self, request: CallRequest, messages: Messages, attempt: int) -> str:
-        return call_key(
-            model=f"{self.provider}:{self._row.model_for(request.role)}",
-            messages=messages,
-            parameters=call_parameters(request),
-            schema={"name": request.schema_name, "schema": request.record_class.model_json_schema()},
-            template_version=f"{request.template.path}@{request.template.version}:{request.template.sha256}",
-            sample=request.sample,
-            attempt=attempt,
-        )
+    def _line(self, model: str) -> Line:
+        row = self._row
+        gate = Gate(row.max_concurrency, give_up_after_s=row.give_up_after_s, notice=self._notice)
+        return Line(choose_route(row, model, self._notice), gate, price_of(row, model))
 
-    def _result(self, request: CallRequest, parsed: Parsed, entries: Sequence[LedgerEntry]) -> CallResult:
-        provenance = _provenance(self._row, request, entries)
-        return CallResult(request.sample, parsed.state, parsed.reason, parsed.value, provenance)
+    def _notice(self, text: str | None) -> None:
+        self._tally.notice = text
+        self._desk.tell()
 
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await asyncio.to_thread(self._office.ledger.beat, self._holder)
+            self._desk.tell()
 
-def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what ended the calls: an interrupt before an error, the first of each."""
-    causes = [_first_cause(one) if isinstance(one, BaseExceptionGroup) else one for one in group.exceptions]
-    return next((cause for cause in causes if not isinstance(cause, Exception)), causes[0])
-
-
-def _repair(messages: Messages, entry: LedgerEntry, parsed: Parsed) -> Messages:
-    complaint = f"That answer cannot be used: {parsed.reason}. Answer again with the JSON object alone."
-    answered = {"role": "assistant", "content": entry.content or "(empty)"}
-    return (*messages, answered, {"role": "user", "content": complaint})
-
-
-def _provenance(provider: Provider, request: CallRequest, entries: Sequence[LedgerEntry]) -> Mapping[str, Any]:
-    last = entries[-1] if entries else None
-    return {
-        "model": provider.model_for(request.role),
-        "family": provider.family,
-        "offline": provider.offline,
-        "role": request.role,
-        "template": request.template.path,
-        "template_version": request.template.version,
-        "template_sha256": request.template.sha256,
-        "temperature": request.temperature,
-        "call_key": last.call_key if last else None,
-        "attempts": len(entries),
-        "tokens_in": sum(entry.tokens_in for entry in entries),
-        "tokens_out": sum(entry.tokens_out for entry in entries),
-        "cost_usd": sum(entry.cost_usd for entry in entries),
-        "completed_at": last.completed_at if last else None,
-        "latency_s": last.latency_s if last else None,
-        "finish_reason": last.finish_reason if last else None,
-    }
+    async def end(self, session: Session) -> None:
+        """Let go of everything: tasks, connections, claims."""
+        try:
+            await session.close()
+            await self._queue.close()
+        finally:
+            if self._beat:
+                self._beat.cancel()
+                self._office.ledger.leave(self._holder)
+            for buyer in self._buyers.values():
+                await buyer.close()

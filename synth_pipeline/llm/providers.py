@@ -97,6 +97,7 @@ def price_of(provider: Provider, model: str) -> Price:
         return Price(usd_per_mtok_in=0, usd_per_mtok_out=0)
     if model in provider.prices:
         return provider.prices[model]
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it fetches the table at its import
     import litellm
 
     listed = litellm.model_cost.get(model) or litellm.model_cost.get(model.split("/", 1)[-1])

@@ -25,10 +25,10 @@ def write_records(
         complete: asks the provider.
     """
     record_class = recipe.record.record_class(f"{name}_record")
-    rows = plan.to_dicts()
     settings = recipe.roles.write
-    requests = [
-        CallRequest(
+
+    def request(row: Mapping[str, Any]) -> CallRequest:
+        return CallRequest(
             role="write",
             sample=row["planned_id"],
             messages=template.render(prompt_values(recipe, row)),
@@ -39,18 +39,16 @@ def write_records(
             max_tokens=settings.max_tokens,
             seed=seed_for("write", row["planned_id"]),
         )
-        for row in rows
-    ]
-    results = complete(requests)
+
+    results = complete((request(row) for row in plan.iter_rows(named=True)), plan.height)
+    kept = plan.select("planned_id", "cell_id", "provider", "seed").iter_rows(named=True)
     return RAW_GENERATIONS.frame(
-        [
-            {
-                "record_id": record_id(row["planned_id"], complete.provider),
-                **{column: row[column] for column in ("planned_id", "cell_id", "provider", "seed")},
-                **written_columns(result, recipe.record.text),
-            }
-            for row, result in zip(rows, results, strict=True)
-        ]
+        {
+            "record_id": record_id(row["planned_id"], complete.provider),
+            **row,
+            **written_columns(result, recipe.record.text),
+        }
+        for row, result in zip(kept, results, strict=True)
     )
 
 

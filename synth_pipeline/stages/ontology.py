@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from synth_pipeline.contracts.errors import PermanentCallError
 from synth_pipeline.contracts.identity import canonical_json, digest, seed_for
-from synth_pipeline.contracts.protocols import CallRequest, Completer, Template
+from synth_pipeline.contracts.protocols import CallRequest, Completer, State, Template
 from synth_pipeline.contracts.recipe import Recipe
 from synth_pipeline.contracts.rules import PlausibleRange
 from synth_pipeline.contracts.tables import ONTOLOGY
@@ -27,18 +27,20 @@ class AcceptedValues(BaseModel):
 
 @dataclass(frozen=True)
 class Vote:
-    """One provider's answer about one axis; `accepted` is None where it gave none, with the reason."""
+    """One provider's answer about one axis; `accepted` is None where it gave none, with the state and reason."""
 
     provider: str
     axis: str
     accepted: frozenset[str] | None
     reason: str | None = None
+    state: State = "ok"
 
 
 def ask_panel(recipe: Recipe, name: str, template: Template, panel: Sequence[Completer]) -> list[Vote]:
     """Return each panel member's vote on each axis that has a question.
 
-    The questions do not depend on the partition, so that the ledger answers every later one.
+    The questions do not depend on the partition, so that the ledger answers every later one. Where a cap leaves nobody
+    to ask, there are no votes and no consensus: the facts stand as the recipe declares them.
 
     Raises:
         PermanentCallError: a member cannot be asked at all.
@@ -47,7 +49,7 @@ def ask_panel(recipe: Recipe, name: str, template: Template, panel: Sequence[Com
     requests = [_question(recipe, name, axis_name, template) for axis_name in asked]
     votes: list[Vote] = []
     for member in panel:
-        for axis_name, result in zip(asked, member(requests), strict=True):
+        for axis_name, result in zip(asked, member(requests, len(requests)), strict=True):
             accepted = None if result.value is None else AcceptedValues.model_validate(result.value).accepted
             votes.append(
                 Vote(
@@ -55,9 +57,11 @@ def ask_panel(recipe: Recipe, name: str, template: Template, panel: Sequence[Com
                     axis_name,
                     None if accepted is None else frozenset(accepted),
                     result.reason,
+                    result.state,
                 )
             )
-    if asked and all(vote.accepted is None for vote in votes):
+    silent = all(vote.accepted is None for vote in votes)
+    if asked and silent and not any(vote.state == "out_of_budget" for vote in votes):
         raise PermanentCallError(
             f"no member of the panel answered; first reason: {votes[0].reason}",
             where="ontology",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from synth_pipeline.contracts.records import RecordDeclaration
+from synth_pipeline.contracts.records import RecordDeclaration, RecordField
 from synth_pipeline_tests.scenario import RECIPE, record_of
 
 NOTE = {"type": "string", "description": "The note itself"}
@@ -131,3 +131,8 @@ def test_bounds_in_the_wrong_order_are_refused() -> None:
 
 def test_a_field_of_an_unknown_type_is_refused() -> None:
     assert "'string_list'" in refusal({"text": "note", "fields": {"note": NOTE | {"type": "date"}}})
+
+
+def test_an_integer_with_a_bound_that_is_no_whole_number_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"bound 2\.2 of an integer is no whole number"):
+        RecordField(type="integer", description="how many", minimum=2.2)

@@ -25,6 +25,11 @@ ENTRY = LedgerEntry(
     completed_at="2030-01-01T00:00:00.000+00:00",
     latency_s=0.5,
     provider_request_id="r0",
+    recipe="parcels",
+    partition="anna|0",
+    run="r0",
+    parameters='{"max_tokens":200,"seed":0,"temperature":1.0}',
+    schema_sha256="1" * 64,
 )
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from synth_pipeline.contracts.errors import MissingKey, ProviderError
 from synth_pipeline.contracts.providers import Price, Provider
-from synth_pipeline.llm.asking import prepare_litellm
 from synth_pipeline.llm.providers import (
     find_provider,
     find_providers_file,
@@ -18,6 +17,7 @@ from synth_pipeline.llm.providers import (
     price_of,
     require_environment,
 )
+from synth_pipeline.llm.routes import prepare_litellm
 
 ROW = "{family: acme, models: {default: acme/large}}"
 KEYED = Provider(

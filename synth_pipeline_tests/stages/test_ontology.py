@@ -106,7 +106,7 @@ def test_every_member_gets_the_same_questions() -> None:
 def test_a_member_that_refuses_leaves_its_reason() -> None:
     refuser = GivenAnswers(default=("refused", "I would rather not"), provider="bert")
     votes = ask_panel(RECIPE, NAME, TEMPLATES["structure"], [member("anna", LATE), refuser])
-    assert votes[1] == Vote("bert", "topic", None, "I would rather not")
+    assert votes[1] == Vote("bert", "topic", None, "I would rather not", "refused")
 
 
 def test_a_panel_of_which_nobody_answers_is_an_error_and_no_ontology() -> None:
@@ -116,6 +116,14 @@ def test_a_panel_of_which_nobody_answers_is_an_error_and_no_ontology() -> None:
         "ontology: no member of the panel answered; first reason: the line is dead\n"
         "  fix: check the panel's providers, or take the axes' questions out of the recipe"
     )
+
+
+def test_a_panel_that_no_budget_is_left_for_gives_no_votes_and_nothing_is_contradicted() -> None:
+    broke = GivenAnswers(default=("out_of_budget", "the budget of run 1 is spent"), provider="anna")
+    votes = ask_panel(RECIPE, NAME, TEMPLATES["structure"], [broke])
+    assert {vote.accepted for vote in votes} == {None}
+    facts = build_ontology(RECIPE, votes, provider="anna", seed=7)
+    assert facts.filter(pl.col("status") == "contradicted").is_empty()
 
 
 def test_a_recipe_without_questions_asks_nobody() -> None:

@@ -38,14 +38,13 @@ def damage_records(  # noqa: PLR0913  # two frames, the recipe and its name, who
     planned = plan.select("planned_id", "position", *(column.name for column in FLAW)).filter(
         pl.col("flaw").is_not_null()
     )
-    sources = raw.filter(pl.col("state") == "ok").join(planned, on="planned_id").sort("position").to_dicts()
-    if not sources or template is None:
+    sources = raw.filter(pl.col("state") == "ok").join(planned, on="planned_id").sort("position")
+    if sources.is_empty() or template is None:
         return FLAWED_VARIANTS.empty()
     record_class = recipe.record.record_class(f"{name}_record")
-    results = complete([_request(recipe, name, template, source, record_class) for source in sources])
-    return FLAWED_VARIANTS.frame(
-        [_row(recipe, source, result, record_class) for source, result in zip(sources, results, strict=True)]
-    )
+    requests = (_request(recipe, name, template, source, record_class) for source in sources.iter_rows(named=True))
+    results = zip(sources.iter_rows(named=True), complete(requests, sources.height), strict=True)
+    return FLAWED_VARIANTS.frame(_row(recipe, source, result, record_class) for source, result in results)
 
 
 def damage_values(recipe: Recipe, source: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
