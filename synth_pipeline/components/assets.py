@@ -6,13 +6,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from synth_pipeline.components.budgets import SpendConfig, spender_of
 from synth_pipeline.components.declaration import Declaration
 from synth_pipeline.components.export_files import ExportFolder
 from synth_pipeline.components.failures import explained
 from synth_pipeline.components.io_managers import contract_schema
 from synth_pipeline.components.metadata import counts, generation_metadata, output, purchases, table
-from synth_pipeline.components.models import Models, Reporter
+from synth_pipeline.components.models import Models
 from synth_pipeline.components.partitions import cell_partitions, provider_of, seed_of, seed_partitions
+from synth_pipeline.components.progress import Reporter
 from synth_pipeline.components.reference import load_reference
 from synth_pipeline.contracts.planned import plan_table, validated_table
 from synth_pipeline.contracts.recipe import Recipe
@@ -132,10 +134,10 @@ def _contract(recipe: Recipe, name: str) -> Table:
 def _ontology(declaration: Declaration) -> dg.AssetsDefinition:
     @_asset(declaration, "ontology", "structure")
     def ontology(
-        context: dg.AssetExecutionContext, models: Models, progress: dg.ResourceParam[Reporter]
+        context: dg.AssetExecutionContext, config: SpendConfig, models: Models, progress: dg.ResourceParam[Reporter]
     ) -> dg.Output[pl.DataFrame]:
-        reporter = progress.for_log(context.log.info)
-        with models.completers(declaration, declaration.recipe.panel.providers, reporter) as panel:
+        members, spender = declaration.recipe.panel.providers, spender_of(context, declaration, config)
+        with models.completers(declaration, members, progress.for_log(context.log.info), spender=spender) as panel:
             frame = declaration.kind.ontology(panel, provider=provider_of(context), seed=seed_of(context))
         contradicted = frame.filter(pl.col("status") == "contradicted").select("name", "value", "votes", "voters")
         statuses = counts(frame, "status", STATUSES)
@@ -163,30 +165,34 @@ def _raw_generations(declaration: Declaration) -> dg.AssetsDefinition:
     @_asset(declaration, "raw_generations", "write", ins=("sampling_plan",))
     def raw_generations(
         context: dg.AssetExecutionContext,
+        config: SpendConfig,
         models: Models,
         progress: dg.ResourceParam[Reporter],
         sampling_plan: pl.DataFrame,
     ) -> dg.Output[pl.DataFrame]:
-        with models.completers(declaration, [provider_of(context)], progress.for_log(context.log.info)) as completers:
+        writer, spender = [provider_of(context)], spender_of(context, declaration, config)
+        with models.completers(declaration, writer, progress.for_log(context.log.info), spender=spender) as completers:
             frame = declaration.kind.raw_generations(sampling_plan, completers[0])
-        return output(frame, {**generation_metadata(frame), **purchases(completers)})
+        return output(frame, {**purchases(completers), **generation_metadata(frame)})
 
     return raw_generations
 
 
 def _flawed_variants(declaration: Declaration) -> dg.AssetsDefinition:
     @_asset(declaration, "flawed_variants", "flaw", ins=("raw_generations", "sampling_plan"))
-    def flawed_variants(
+    def flawed_variants(  # noqa: PLR0913  # what Dagster hands an asset, each by its name
         context: dg.AssetExecutionContext,
+        config: SpendConfig,
         models: Models,
         progress: dg.ResourceParam[Reporter],
         raw_generations: pl.DataFrame,
         sampling_plan: pl.DataFrame,
     ) -> dg.Output[pl.DataFrame]:
-        with models.completers(declaration, [provider_of(context)], progress.for_log(context.log.info)) as completers:
+        writer, spender = [provider_of(context)], spender_of(context, declaration, config)
+        with models.completers(declaration, writer, progress.for_log(context.log.info), spender=spender) as completers:
             frame = declaration.kind.flawed_variants(raw_generations, sampling_plan, completers[0])
         n_proven = int((frame["proof"] == "proven").sum())
-        return output(frame, {**generation_metadata(frame), **purchases(completers), "n_proven": n_proven})
+        return output(frame, {**purchases(completers), **generation_metadata(frame), "n_proven": n_proven})
 
     return flawed_variants
 
@@ -203,7 +209,8 @@ def _validated_set(declaration: Declaration) -> dg.AssetsDefinition:
     ) -> dg.Output[pl.DataFrame]:
         reference = load_reference(declaration, config.reference)
         frame = declaration.kind.validated_set(raw_generations, flawed_variants, sampling_plan, reference.frame)
-        return output(frame, {**_acceptance(frame), "reference": reference.summary()})
+        spent = sum(float(one["cost_usd"].sum()) for one in (raw_generations, flawed_variants))
+        return output(frame, {**_acceptance(frame), **_cost_per_valid(frame, spent), "reference": reference.summary()})
 
     return validated_set
 
@@ -217,6 +224,11 @@ def _acceptance(frame: pl.DataFrame) -> dict[str, Any]:
         "acceptance_rate": n_valid / max(frame.height, 1),
         "reasons": table(by_rule.sort("n", "rule", descending=[True, False])),
     }
+
+
+def _cost_per_valid(frame: pl.DataFrame, spent_usd: float) -> dict[str, float]:
+    n_valid = frame.filter(pl.col("state") == "valid").height
+    return {"cost_per_valid_usd": spent_usd / n_valid} if n_valid else {}
 
 
 def _discriminator_score(declaration: Declaration) -> dg.AssetsDefinition:

@@ -9,15 +9,25 @@ import polars as pl
 from synth_pipeline.components.declaration import Declaration
 from synth_pipeline.components.failures import explained, explaining
 from synth_pipeline.components.partitions import cell_partitions
-from synth_pipeline.contracts.checks import Conclusion, DeclaredCheck
+from synth_pipeline.contracts.checks import MAX_IDS, Conclusion, DeclaredCheck
 
 GATE = "gate"
+COMPLETE = DeclaredCheck(
+    "complete", "Every row was asked for and answered: none failed for good, none was left out by the budget.", "warn"
+)
+WRITTEN_BY = (("raw_generations", "record_id"), ("flawed_variants", "variant_id"))
+NOT_ANSWERED = ("failed", "out_of_budget")
 SEVERITIES = {"warn": dg.AssetCheckSeverity.WARN, "error": dg.AssetCheckSeverity.ERROR}
 
 
 def build_checks(declaration: Declaration) -> list[dg.AssetChecksDefinition]:
-    """Return the recipe's checks: plausibility and skew of the validated set, the gate on its discriminator score."""
-    return [_validated_checks(declaration), _gate_check(declaration)]
+    """Return the recipe's checks.
+
+    Plausibility and skew of the validated set, the gate on its discriminator score, and whether all that was to be
+    written has been.
+    """
+    complete = [_complete_check(declaration, asset, key) for asset, key in WRITTEN_BY]
+    return [_validated_checks(declaration), _gate_check(declaration), *complete]
 
 
 def _validated_checks(declaration: Declaration) -> dg.AssetChecksDefinition:
@@ -110,4 +120,38 @@ def _gate_result(score: pl.DataFrame, block_above: float | None) -> dg.AssetChec
             "offline": worst["offline"],
         },
         description=f"{worst['verdict']}: {worst['family']}, {worst['verdict_reason']}",
+    )
+
+
+def _complete_check(declaration: Declaration, asset: str, key: str) -> dg.AssetChecksDefinition:
+    of = dg.AssetKey([declaration.name, asset])
+
+    @dg.asset_check(
+        name=COMPLETE.name,
+        asset=of,
+        description=COMPLETE.description,
+        blocking=COMPLETE.blocking,
+        partitions_def=cell_partitions(declaration.providers),
+    )
+    @explained
+    def complete_check(frame: pl.DataFrame) -> dg.AssetCheckResult:
+        return _result(of, COMPLETE, conclude_complete(frame, key))
+
+    return complete_check
+
+
+def conclude_complete(frame: pl.DataFrame, key: str) -> Conclusion:
+    """Return whether every row of generations or variants was answered, with the ids of the first that were not."""
+    missing = frame.filter(pl.col("state").is_in(NOT_ANSWERED))
+    counted = dict(missing.group_by("state").len().iter_rows())
+    told = ", ".join(f"{counted[state]} {state}" for state in NOT_ANSWERED if state in counted)
+    return Conclusion(
+        name=COMPLETE.name,
+        passed=missing.is_empty(),
+        observed=f"{told} of {frame.height}" if told else f"{frame.height} of {frame.height} answered",
+        limit="none failed, none out_of_budget",
+        n=frame.height,
+        offending_ids=tuple(missing[key].head(MAX_IDS)),
+        n_offending=missing.height,
+        advice="raise the budget, or wait for the provider, and materialize again: only what is missing is bought",
     )

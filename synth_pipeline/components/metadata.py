@@ -1,17 +1,29 @@
 """What an asset's page says of a partition: counts, cost, previews, as Dagster metadata."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 import dagster as dg
 import polars as pl
 
-from synth_pipeline.contracts.protocols import State
-from synth_pipeline.llm.client import LedgeredCompleter
+from synth_pipeline.contracts.protocols import State, Tally
 
 CLOCKS = ("completed_at", "latency_s")
 N_DECIMALS = 3
+
+
+class Asked(Protocol):
+    """A completer that has been asked."""
+
+    @property
+    def tally(self) -> Tally:
+        """What all its calls came to."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it was at work on them."""
 
 
 def content_version(frame: pl.DataFrame) -> dg.DataVersion:
@@ -31,23 +43,35 @@ def counts(frame: pl.DataFrame, column: str, values: Iterable[str] = ()) -> dict
     return {f"n_{value}": int(tallied.get(value, 0)) for value in dict.fromkeys([*values, *tallied])}
 
 
-def purchases(completers: Iterable[LedgeredCompleter]) -> dict[str, int | float]:
-    """Return what was bought just now, what the ledger held already, and dollars spent now."""
-    usages = [completer.usage for completer in completers]
+def purchases(completers: Iterable[Asked]) -> dict[str, Any]:
+    """Return what was bought just now, how fast, what the ledger held already, what failed and what no cap allowed."""
+    asked = list(completers)
+    tallies = [completer.tally for completer in asked]
+    n_bought, seconds = sum(tally.n_bought for tally in tallies), sum(completer.seconds for completer in asked)
+    retries = Counter[str]()
+    for tally in tallies:
+        retries.update(tally.retries)
     return {
-        "n_calls_bought": sum(usage.n_bought for usage in usages),
-        "n_calls_from_ledger": sum(usage.n_replayed for usage in usages),
-        "spent_now_usd": sum(usage.cost_usd for usage in usages),
+        "n_calls_bought": n_bought,
+        "n_calls_from_ledger": sum(tally.n_replayed for tally in tallies),
+        "n_out_of_budget": sum(tally.states["out_of_budget"] for tally in tallies),
+        "bought_per_s": n_bought / seconds if seconds else 0.0,
+        "tokens_now": sum(tally.tokens_in + tally.tokens_out for tally in tallies),
+        "spent_now_usd": sum(tally.cost_usd for tally in tallies),
+        "n_retries": retries.total(),
+        "retries": table(pl.DataFrame(retries.most_common(), schema={"fault": pl.String, "n": pl.Int64}, orient="row")),
     }
 
 
 def generation_metadata(frame: pl.DataFrame) -> dict[str, Any]:
-    """Return states, tokens and dollars of generations or variants, and whether the offline stand-in wrote them."""
+    """Return states, tokens and dollars of generations or variants, whenever bought, and whether the stand-in wrote."""
+    states, cost = counts(frame, "state", get_args(State)), float(frame["cost_usd"].sum())
     return {
-        **counts(frame, "state", get_args(State)),
+        **states,
         "tokens_in": int(frame["tokens_in"].sum()),
         "tokens_out": int(frame["tokens_out"].sum()),
-        "cost_usd": float(frame["cost_usd"].sum()),
+        "cost_usd": cost,
+        **({"cost_per_written_usd": cost / states["n_ok"]} if states["n_ok"] else {}),
         "written_by": _writer(frame),
     }
 

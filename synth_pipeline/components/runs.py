@@ -9,10 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from synth_pipeline.components.models import Reporter
 from synth_pipeline.components.places import find_project_folder
+from synth_pipeline.components.progress import Reporter
 
 INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+BLOCKED = "DagsterAssetCheckFailedError"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -39,6 +40,7 @@ class RunReport:
     n_checks: int
     n_calls_bought: int = 0
     n_calls_from_ledger: int = 0
+    n_out_of_budget: int = 0
     spent_now_usd: float = 0.0
     folders: tuple[str, ...] = field(default=())
 
@@ -65,7 +67,13 @@ class Runner:
     reporter: Reporter
 
 
-def run_job(runner: Runner, job: str, partition: str, config: Mapping[str, Any] | None = None) -> RunReport:
+def run_job(
+    runner: Runner,
+    job: str,
+    partition: str,
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> RunReport:
     """Return what became of running `job` on one partition.
 
     An interrupt ends the run and is raised again, so that nothing else is begun.
@@ -75,6 +83,7 @@ def run_job(runner: Runner, job: str, partition: str, config: Mapping[str, Any] 
         job: the job's name.
         partition: `provider|seed`, or the seed alone for a merge.
         config: op -> its configuration.
+        tags: the run's tags; runs of one `synth/spending` share a cap.
     """
     definition = runner.definitions.resolve_job_def(job)
     ops = {name: {"config": dict(values)} for name, values in (config or {}).items()}
@@ -82,6 +91,7 @@ def run_job(runner: Runner, job: str, partition: str, config: Mapping[str, Any] 
         run_config={**QUIET, "ops": ops},
         partition_key=partition,
         instance=runner.instance,
+        tags=dict(tags or {}),
         resources={"progress": runner.reporter},
         raise_on_error=False,
     )
@@ -114,13 +124,14 @@ def _report(job: str, partition: str, result: dg.ExecuteInProcessResult) -> RunR
         n_checks=len(checks),
         n_calls_bought=int(_sum(made, "n_calls_bought")),
         n_calls_from_ledger=int(_sum(made, "n_calls_from_ledger")),
+        n_out_of_budget=int(_sum(made, "n_out_of_budget")),
         spent_now_usd=_sum(made, "spent_now_usd"),
         folders=tuple(folders),
     )
 
 
 def _sum(made: list[dg.AssetMaterialization], name: str) -> float:
-    return sum(float(str(one.metadata[name].value)) for one in made if name in one.metadata)
+    return sum((float(str(one.metadata[name].value)) for one in made if name in one.metadata), 0.0)
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
@@ -140,10 +151,12 @@ def _innermost(error: Any) -> Any:
 
 
 def _root_cause(outer: Any) -> str:
-    """Return the innermost message of a Dagster error, and where it was raised."""
+    """Return the innermost message of a Dagster error, and where it was raised unless a check that blocks raised it."""
     error = _innermost(outer)
     if error is None:
         return "failed without a message"
+    if error.cls_name == BLOCKED:
+        return " ".join(error.message.split(": ", 1)[-1].split())
     place = error.stack[-1].strip().splitlines()[0] if error.stack else ""
     return f"{error.message.strip()} ({place}); a defect of this program: please report it"
 

@@ -68,6 +68,22 @@ def read_funnel(store: DuckDBStore, recipe: str, provider: str, seed: int) -> Fu
     )
 
 
+def stopped_at_budget(n_out_of_budget: int, funnel: Funnel) -> str | None:
+    """Return what a run that reached a cap says: how far it came and how to go on; None where it reached none.
+
+    Args:
+        n_out_of_budget: calls of the run (records, twins, the panel's questions) that no cap left room for.
+        funnel: its partition's.
+    """
+    if not n_out_of_budget:
+        return None
+    return (
+        f"{funnel.provider}, seed {funnel.seed}: stopped at the budget: {funnel.written:,} of {funnel.planned:,} "
+        f"records were written, {n_out_of_budget:,} calls were not made; raise --max-cost-usd (or budget in the "
+        "recipe) and run again: what was bought is in the ledger"
+    )
+
+
 def read_scores(store: DuckDBStore, recipe: str, table: str, provider: str, seed: int) -> list[dict[str, Any]]:
     """Return the discriminator's rows over all records, one a feature family; none where there is no score."""
     frame = store.read(recipe, table, {"provider": provider, "seed": seed})

@@ -4,7 +4,8 @@ import dagster as dg
 
 from synth_pipeline.components.export_files import ExportFolder
 from synth_pipeline.components.io_managers import DuckDBFrames
-from synth_pipeline.components.models import LogReporter, Models
+from synth_pipeline.components.models import Models
+from synth_pipeline.components.progress import LogReporter
 from synth_pipeline.components.places import find_places
 from synth_pipeline.components.store import DuckDBStore
 

@@ -7,7 +7,8 @@ import pytest
 from synth_pipeline.components.checks import build_checks
 from synth_pipeline.components.declaration import Declaration, load_declaration
 from synth_pipeline.contracts.settings import Gate
-from synth_pipeline.contracts.tables import DISCRIMINATOR_SCORE
+from synth_pipeline.contracts.tables import DISCRIMINATOR_SCORE, RAW_GENERATIONS
+from synth_pipeline_tests.scenario import raw_frame, raw_row, record_of, variant_frame
 
 
 def declare_gate(block_above: float | None) -> Declaration:
@@ -66,3 +67,43 @@ def test_skew_and_emptiness_block_and_rejections_do_not() -> None:
     assert declared["not_empty"]
     assert all(blocks for name, blocks in declared.items() if name.startswith("skew_"))
     assert not any(blocks for name, blocks in declared.items() if name != "not_empty" and "skew_" not in name)
+
+
+# ------------------------------------------------------------------------------------------ all that was to be written
+
+
+def complete(index: int, frame: pl.DataFrame, name: str) -> dg.AssetCheckResult:
+    """Return what the check of generations (2) or variants (3) says."""
+    result = build_checks(declare_gate(None))[index](frame=frame)
+    assert isinstance(result, dg.AssetCheckResult)
+    assert result.asset_key == dg.AssetKey(["evidence", name])
+    return result
+
+
+def test_a_partition_whose_records_were_all_answered_is_complete() -> None:
+    refused_too = complete(2, raw_frame(), "raw_generations")
+    assert refused_too.passed
+    assert refused_too.metadata["observed"].value == "4 of 4 answered"
+    assert complete(3, variant_frame(), "flawed_variants").passed
+
+
+def test_records_that_failed_or_that_the_budget_left_out_warn_with_counts_and_ids() -> None:
+    states = ("ok", "out_of_budget", "failed", "out_of_budget")
+    rows = [raw_row(n, record_of("p0") if state == "ok" else None, state=state) for n, state in enumerate(states)]
+    result = complete(2, RAW_GENERATIONS.frame(rows), "raw_generations")
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert result.description == "observed 1 failed, 2 out_of_budget of 4; limit: none failed, none out_of_budget"
+    assert result.metadata["offending_ids"].value == ["w1", "w2", "w3"]
+    assert "only what is missing is bought" in str(result.metadata["what_to_do"].value)
+
+
+def test_twins_that_the_budget_left_out_are_named_by_their_own_ids() -> None:
+    lost = variant_frame().with_columns(pl.lit("out_of_budget").alias("state"))
+    assert complete(3, lost, "flawed_variants").metadata["offending_ids"].value == ["v0", "v2"]
+
+
+def test_an_incomplete_partition_never_stops_what_follows() -> None:
+    specs = [spec for check in build_checks(declare_gate(None))[2:] for spec in check.check_specs]
+    assert [spec.name for spec in specs] == ["complete", "complete"]
+    assert not any(spec.blocking for spec in specs)

@@ -1,45 +1,46 @@
-"""What the `synth` commands do: plain functions over the code location, each returning what is to be shown."""
+"""`synth run`: the chain of a recipe for each provider, then the merge of its seed."""
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-import dagster as dg
 from rich.console import Console
 
+from synth_pipeline.commands.ledger import keep_backup, read_spending
+from synth_pipeline.commands.requirements import require_seed, require_sound_recipes
+from synth_pipeline.components.budgets import SPENDING_TAG
 from synth_pipeline.components.console import ConsoleReporter, make_table
-from synth_pipeline.components.declaration import Declaration, list_recipes, load_declaration
-from synth_pipeline.components.models import LogProgress, Models
-from synth_pipeline.components.partitions import count_seeds
-from synth_pipeline.components.places import LEDGER_VARIABLE, Places, find_places, find_project_folder
+from synth_pipeline.components.costs import COST_COLUMNS, CostReport
+from synth_pipeline.components.declaration import Declaration, load_declaration
+from synth_pipeline.components.figures import dollars
+from synth_pipeline.components.places import find_places, find_project_folder
 from synth_pipeline.components.reference import Reference, load_reference
 from synth_pipeline.components.runs import Runner, RunReport, project_instance, relative, run_job
-from synth_pipeline.components.status import list_statuses
 from synth_pipeline.components.store import DuckDBStore
-from synth_pipeline.components.summary import CHAIN, Funnel, read_funnel, read_scores
-from synth_pipeline.contracts.errors import InputError
+from synth_pipeline.components.summary import Funnel, read_funnel, read_scores, stopped_at_budget
+from synth_pipeline.components.usages import read_costs
+from synth_pipeline.contracts.errors import StorageError
+from synth_pipeline.contracts.spending import Cap
 from synth_pipeline.definitions import defs as code_location
-from synth_pipeline.llm.ledger import Ledger
-from synth_pipeline.llm.providers import (
-    find_provider,
-    find_providers_file,
-    load_providers,
-    missing_variables,
-    require_environment,
-)
+from synth_pipeline.llm.providers import find_provider, require_environment
 
 MERGED = "merged"
-MEMORY_LEDGER = "sqlite://"
+BUYING = ("ontology", "raw_generations", "flawed_variants")
+FAILED, AT_BUDGET = 1, 3
+NO_CAP = Cap()
 FUNNEL = ("provider", "planned", "written", "twins", "valid", "rejected", "flagged", "exported", "cost_usd")
 SCORE = ("provider", "family", "AUC [95 %]", "n real", "n synth", "floor", "shuffled", "verdict")
 
 
 @dataclass(frozen=True)
 class RecipeReport:
-    """What `synth run` did: its runs, the funnel of each provider, the discriminator's figures, the files."""
+    """What `synth run` did: its runs, the funnel and costs of each provider, the discriminator's figures, the files.
+
+    `stops` says of each partition that reached a cap how far it came; `backup` is the ledger's, or why there is none.
+    """
 
     recipe: str
     seed: int
@@ -47,21 +48,33 @@ class RecipeReport:
     runs: tuple[RunReport, ...]
     funnels: tuple[Funnel, ...]
     scores: tuple[Mapping[str, Any], ...]
+    costs: CostReport
+    stops: tuple[str, ...]
+    backup: str | None
 
     @property
     def success(self) -> bool:
         """Whether every run succeeded."""
         return all(run.success for run in self.runs)
 
+    @property
+    def exit_code(self) -> int:
+        """0: done; 3: a cap stopped it; 1: a run or a blocking check failed."""
+        return AT_BUDGET if self.stops else 0 if self.success else FAILED
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        plain = {name: value for name, value in asdict(self).items() if name != "scores"}
-        return {"success": self.success, **plain, "scores": [dict(score) for score in self.scores]}
+        plain = {name: value for name, value in asdict(self).items() if name not in {"scores", "costs"}}
+        own = {"scores": [dict(score) for score in self.scores], "costs": self.costs.as_dict()}
+        return {"success": self.success, **plain, **own}
 
     def show(self, console: Console) -> None:
         """Print the funnel, the figures with their n, where the files are, and what to do next."""
         title = f"{self.recipe}, seed {self.seed}: planned → written → valid → exported; twins are flawed copies"
         console.print(make_table(title, [funnel.as_dict() for funnel in self.funnels], FUNNEL))
+        if not self.costs.free:
+            title = "What it cost by stage, whenever it was bought; the last column: all by the write role's model"
+            console.print(make_table(title, self.costs.rows(), COST_COLUMNS))
         if self.scores:
             title = "Telling synthetic from real: AUC, 0.5 = cannot tell; floor: real from real"
             console.print(make_table(title, [_score_row(score) for score in self.scores], SCORE))
@@ -81,6 +94,8 @@ class RecipeReport:
             *verdicts,
             *(stand_in if offline else []),
             _bought(self.runs),
+            *self.costs.lines(),
+            *self.stops,
             *(
                 f"{_told(check.severity)} {run.partition} {check.asset}:{check.name}{_weight(check.blocking)}: "
                 f"{check.description}"
@@ -90,6 +105,7 @@ class RecipeReport:
             *(f"failed: {run.job} {run.partition}: {error}" for run in self.runs for error in run.errors),
             *(f"files: {relative(folder)}" for run in self.runs for folder in run.folders),
             *(f"verify: synth verify {relative(folder)}" for run in self.runs[-1:] for folder in run.folders),
+            *([f"ledger: {self.backup}"] if self.backup else []),
             "look: `make dev` opens the Dagster UI on http://127.0.0.1:3000",
         ]
 
@@ -127,7 +143,7 @@ def _bought(runs: Sequence[RunReport]) -> str:
         return "calls: none"
     if bought == 0:
         return f"calls: nothing was bought; all {held} completions were in the call ledger already"
-    return f"calls: {bought} completions bought now for ${spent:.4f}, {held} found in the call ledger"
+    return f"calls: {bought} completions bought now for {dollars(spent)}, {held} found in the call ledger"
 
 
 @dataclass(frozen=True)
@@ -140,6 +156,7 @@ class RunRequest:
         seed: the partition's seed.
         limit: records to plan; the recipe's number where None.
         reference: another file of real examples, or a YAML file that maps one.
+        cap: what all its runs together may spend, beside the recipe's own budget.
     """
 
     recipe: str
@@ -147,6 +164,7 @@ class RunRequest:
     seed: int = 0
     limit: int | None = None
     reference: str | None = None
+    cap: Cap = NO_CAP
 
 
 def run_recipe(request: RunRequest, console: Console) -> RecipeReport:
@@ -162,27 +180,46 @@ def run_recipe(request: RunRequest, console: Console) -> RecipeReport:
     os.chdir(find_project_folder())
     declaration = load_declaration(recipe)
     read = _require_input(declaration, names, seed, override)
-    config = _run_config(recipe, request.limit, override)
+    require_sound_recipes()
+    config = _run_config(request, override)
+    spending = {SPENDING_TAG: uuid4().hex}
     with project_instance() as instance:
-        runner = Runner(_definitions(), instance, ConsoleReporter(console))
+        runner = Runner(code_location(), instance, ConsoleReporter(console))
         runs = []
         for name in names:
             console.print(f"{recipe}: {name}, seed {seed}", style="bold", markup=False)
-            runs.append(run_job(runner, f"{recipe}_chain", f"{name}|{seed}", config["chain"]))
+            runs.append(run_job(runner, f"{recipe}_chain", f"{name}|{seed}", config["chain"], spending))
+        n_out_of_budget = [run.n_out_of_budget for run in runs]
         if any(run.success for run in runs):
-            runs.append(run_job(runner, f"{recipe}_merge", str(seed), config["merge"]))
+            runs.append(run_job(runner, f"{recipe}_merge", str(seed), config["merge"], spending))
     store = DuckDBStore(database=find_places().database)
     funnels = tuple(read_funnel(store, recipe, name, seed) for name in names)
+    stops = [stopped_at_budget(n, funnel) for n, funnel in zip(n_out_of_budget, funnels, strict=True)]
+    return RecipeReport(
+        recipe=recipe,
+        seed=seed,
+        reference=read.summary(),
+        runs=tuple(runs),
+        funnels=funnels,
+        scores=tuple(_scores(store, recipe, names, seed)),
+        costs=read_costs(store, declaration, [(name, seed) for name in names], read_spending()),
+        stops=tuple(stop for stop in stops if stop),
+        backup=_backed_up(),
+    )
+
+
+def _scores(store: DuckDBStore, recipe: str, names: Sequence[str], seed: int) -> list[dict[str, Any]]:
     scores = [row for name in names for row in read_scores(store, recipe, "discriminator_score", name, seed)]
-    scores += read_scores(store, recipe, "merged_discriminator_score", MERGED, seed)
-    return RecipeReport(recipe, seed, read.summary(), tuple(runs), funnels, tuple(scores))
+    return scores + read_scores(store, recipe, "merged_discriminator_score", MERGED, seed)
 
 
-def _definitions() -> dg.Definitions:
-    """Return the code location; it holds all recipes, so a broken one is refused here with its file, line and fix."""
-    for name in list_recipes():
-        load_declaration(name)
-    return code_location()
+def _backed_up() -> str | None:
+    """Return where the ledger's backup is, or why there is none; a run that is done does not fail for want of one."""
+    try:
+        backup = keep_backup()
+    except StorageError as error:
+        return f"no backup was made: {error}"
+    return f"backed up to {relative(backup)}" if backup else None
 
 
 def _require_input(declaration: Declaration, names: Sequence[str], seed: int, override: str | None) -> Reference:
@@ -190,92 +227,25 @@ def _require_input(declaration: Declaration, names: Sequence[str], seed: int, ov
         require_environment(find_provider(declaration.providers, name))
     for member in declaration.recipe.panel.providers:
         require_environment(find_provider(declaration.providers, member))
-    if seed >= count_seeds():
-        raise InputError(
-            f"seed {seed} is no partition; there are {count_seeds()}", where="--seed", fix="raise SYNTH_SEEDS"
-        )
+    require_seed(seed)
     return load_reference(declaration, override)
 
 
-def _run_config(recipe: str, limit: int | None, override: str | None) -> dict[str, dict[str, dict[str, Any]]]:
-    planned = {f"{recipe}__sampling_plan": {"n_records": limit}} if limit else {}
-    given = {"reference": override} if override else {}
-    reads = {"chain": ("validated_set", "discriminator_score"), "merge": ("merged_discriminator_score",)}
-    configured = {job: {f"{recipe}__{asset}": given for asset in assets if given} for job, assets in reads.items()}
-    return configured | {"chain": {**planned, **configured["chain"]}}
+def _run_config(request: RunRequest, override: str | None) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return each job's configuration, by asset; what is not given is left to the assets."""
+    given: dict[str, dict[str, dict[str, Any]]] = {
+        "chain": {
+            "sampling_plan": {"n_records": request.limit},
+            **{asset: request.cap.model_dump() for asset in BUYING},
+            **{asset: {"reference": override} for asset in ("validated_set", "discriminator_score")},
+        },
+        "merge": {"merged_discriminator_score": {"reference": override}},
+    }
+    return {
+        job: {f"{request.recipe}__{asset}": named for asset, fields in assets.items() if (named := _named(fields))}
+        for job, assets in given.items()
+    }
 
 
-def preview_recipe(recipe: str, provider: str, *, seed: int, n: int) -> list[dict[str, Any]]:
-    """Return `n` records as the provider would write them, each with its end and reasons; no table is written.
-
-    Raises:
-        InputError: the recipe, the provider or its key is wrong.
-    """
-    os.chdir(find_project_folder())
-    declaration = load_declaration(recipe)
-    row = find_provider(declaration.providers, provider)
-    ledger_url = MEMORY_LEDGER if row.free else find_places().ledger_url
-    silent = LogProgress(lambda _line: None)
-    kind = declaration.kind
-    plan = kind.sampling_plan(provider=provider, seed=seed, n=n)
-    with Models(ledger_url=ledger_url).completers(declaration, [provider], silent) as completers:
-        raw = kind.raw_generations(plan, completers[0])
-        variants = kind.flawed_variants(raw, plan, completers[0])
-    validated = kind.validated_set(raw, variants, plan, load_reference(declaration).frame)
-    return validated.select("planned_id", "label", "flaw", "state", "offline", "text", "reasons").to_dicts()
-
-
-def list_providers() -> list[dict[str, Any]]:
-    """Return one row a provider: name, family, the writer's model, how it is priced, what is missing."""
-    rows = load_providers(find_providers_file()).values()
-    return [
-        {
-            "name": row.name,
-            "family": row.family,
-            "writes with": row.model_for("write"),
-            "price": "free" if row.free else "own" if row.prices else "LiteLLM's table",
-            "ready": not missing_variables(row),
-            "missing": missing_variables(row),
-            "offline": row.offline,
-        }
-        for row in rows
-    ]
-
-
-def read_status(recipe: str | None) -> dict[str, list[dict[str, Any]]]:
-    """Return what is materialized, stale and pending by partition, and what was spent by role and provider.
-
-    Raises:
-        RecipeError: no recipe has that name.
-    """
-    os.chdir(find_project_folder())
-    recipes = [load_declaration(recipe).name] if recipe else list_recipes()
-    places = find_places()
-    store = DuckDBStore(database=places.database)
-    partitions: list[dict[str, Any]] = []
-    with project_instance() as instance:
-        definitions = _definitions()
-        for name in recipes:
-            for one in list_statuses(name, definitions, instance):
-                provider, seed = one.partition.split("|")
-                partitions.append(
-                    {
-                        "recipe": name,
-                        "partition": one.partition,
-                        "materialized": f"{len(one.made)}/{len(CHAIN)}",
-                        "stale": list(one.stale),
-                        "pending": list(one.pending),
-                        "flagged": read_funnel(store, name, provider, int(seed)).flagged,
-                    }
-                )
-    spent = _spending(places)
-    kept = [dict(row) for row in spent if recipe is None or str(row["recipe_role"]).startswith(f"{recipe}__")]
-    return {"partitions": partitions, "spent": kept}
-
-
-def _spending(places: Places) -> list[Mapping[str, Any]]:
-    """Return what the ledger says was spent; nothing, and no file made, where there is none yet."""
-    if LEDGER_VARIABLE not in os.environ and not places.ledger_file.exists():
-        return []
-    with closing(Ledger.open(places.ledger_url)) as ledger:
-        return ledger.spending()
+def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
