@@ -36,7 +36,7 @@ def spoil_record(record: Record, faults: frozenset[str], rng: random.Random) -> 
 
 
 def spoil_text(text: str, rng: random.Random) -> str:
-    """Return the JSON `text` so that it no longer parses."""
+    """Return the JSON `text` so that it no longer parses, not even by a reader that forgives a trailing comma."""
     return rng.choice(BREAKS)(text)
 
 
@@ -116,8 +116,8 @@ IN_RECORD: dict[str, Callable[[Record, random.Random], Record]] = {
 }
 BREAKS: tuple[Callable[[str], str], ...] = (
     lambda text: text[:-1],
-    lambda text: text[:-1] + ",}",
+    lambda text: text[:-1] + "]",
     lambda text: text.replace('":', '"', 1),
-    lambda text: text + text[-1],
+    lambda text: text[:-1] + ";",
     lambda text: text.replace('"', "'", 2),
 )

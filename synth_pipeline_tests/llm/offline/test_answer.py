@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given as holds_for
 from hypothesis import settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
 
 from synth_pipeline.llm.offline import OfflineAnswer, OfflineRequest, Voice, answer, load_voices
+from synth_pipeline.llm.parsing import parse_completion
+from synth_pipeline.llm.purchases import Answer
 from synth_pipeline_tests.llm.offline.planned import RECORD_SCHEMA, ask, grammars, planned_values
 
 GRAMMARS = grammars()
@@ -128,11 +131,18 @@ def test_dials_at_zero_show_no_fault(name: str) -> None:
     assert all(write(CALM[name], ordinal).faults == frozenset() for ordinal in range(200))
 
 
+class AnyRecord(BaseModel):
+    """A record that takes any object."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 def test_malformed_json_at_one_never_parses() -> None:
     for ordinal in range(60):
         text = write(CALM["terse"].with_dials(malformed_json=1), ordinal).text
         with pytest.raises(json.JSONDecodeError):
             json.loads(text)
+        assert parse_completion(Answer(content=text, finish_reason="stop"), AnyRecord).state == "unparsable"
 
 
 def test_refusals_at_one_are_plain_text() -> None:
