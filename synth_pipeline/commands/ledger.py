@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from synth_pipeline.components.backups import BACKUPS
 from synth_pipeline.components.places import find_places, find_project_folder
 from synth_pipeline.contracts.errors import InputError
 from synth_pipeline.llm.ledger import Ledger
 from synth_pipeline.llm.ledger.care.accounts import Accounts, CallReport, read_accounts, read_call
-from synth_pipeline.llm.ledger.care.backup import back_up, back_up_after_run
+from synth_pipeline.llm.ledger.care.backup import back_up
 from synth_pipeline.llm.ledger.care.export import Filter, export_calls
 from synth_pipeline.llm.ledger.care.place import ledger_file, require_ledger_file
 from synth_pipeline.llm.ledger.care.prune import Choice, PruneReport, count_prunable, list_templates, prune
@@ -22,7 +23,7 @@ from synth_pipeline.llm.ledger.care.verify import Verification, verify
 from synth_pipeline.llm.ledger.database import Database
 from synth_pipeline.llm.prompts import find_prompts_folder
 
-BACKUPS, STAMP = "backups", "%Y%m%dT%H%M%S.%fZ"
+STAMP = "%Y%m%dT%H%M%S.%fZ"
 AGE, UNITS = re.compile(r"^(\d{1,4})([hdw])$"), {"h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -181,19 +182,6 @@ def back_up_ledger(target: str | None) -> Path:
         raise InputError("the file is there already", where=str(named), fix="name another")
     stamp = datetime.now(UTC).strftime(STAMP)
     return back_up(file, named or find_places().data / BACKUPS / f"by-hand-{stamp}.sqlite")
-
-
-def keep_backup() -> Path | None:
-    """Return the backup that a run leaves behind; None where nothing was bought, or the ledger is no file.
-
-    Raises:
-        StorageError: the ledger cannot be read, or the backup not written.
-    """
-    places = find_places()
-    file = ledger_file(places.ledger_url)
-    if file is None or not file.is_file():
-        return None
-    return back_up_after_run(file, places.data / BACKUPS)
 
 
 def _choose(request: PruneRequest, database: Database) -> tuple[Choice, tuple[str, ...]]:

@@ -9,8 +9,9 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from synth_pipeline.commands.ledger import keep_backup, read_spending
+from synth_pipeline.commands.ledger import read_spending
 from synth_pipeline.commands.requirements import require_seed, require_sound_recipes
+from synth_pipeline.components.backups import keep_backup
 from synth_pipeline.components.budgets import SPENDING_TAG
 from synth_pipeline.components.console import ConsoleReporter, make_table
 from synth_pipeline.components.costs import COST_COLUMNS, CostReport

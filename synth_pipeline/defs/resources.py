@@ -2,11 +2,12 @@
 
 import dagster as dg
 
+from synth_pipeline.components.backups import backup_sensors
 from synth_pipeline.components.export_files import ExportFolder
 from synth_pipeline.components.io_managers import DuckDBFrames
 from synth_pipeline.components.models import Models
-from synth_pipeline.components.progress import LogReporter
 from synth_pipeline.components.places import find_places
+from synth_pipeline.components.progress import LogReporter
 from synth_pipeline.components.store import DuckDBStore
 
 
@@ -22,4 +23,5 @@ def resources() -> dg.Definitions:
             "progress": LogReporter(),
         },
         executor=dg.in_process_executor,
+        sensors=backup_sensors(),
     )

@@ -11,7 +11,6 @@ from synth_pipeline.commands.ledger import (
     PruneRequest,
     back_up_ledger,
     export_ledger,
-    keep_backup,
     prune_ledger,
     show_call,
     show_ledger,
@@ -19,6 +18,7 @@ from synth_pipeline.commands.ledger import (
 )
 from synth_pipeline.commands.ledger_report import show_accounts, show_pruning, show_verification, size
 from synth_pipeline.commands.ledger_report import show_call as print_call
+from synth_pipeline.components.backups import keep_backup
 from synth_pipeline.contracts.errors import InputError
 from synth_pipeline.llm.ledger import Ledger
 from synth_pipeline.llm.ledger.care.export import Filter
