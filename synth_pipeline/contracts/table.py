@@ -8,7 +8,6 @@ import polars as pl
 
 from synth_pipeline.contracts.errors import TableError
 
-
 ROWS_AT_ONCE = 500  # rows that are held as Python values before they become part of a frame
 
 
