@@ -52,6 +52,9 @@ def run(
     reference: Reference = None,
     max_cost_usd: MaxCost = None,
     max_tokens: MaxTokens = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Buy by the provider's batch API: cheaper, within a day.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Materialize all seven assets for one or more providers, then merge the seed."""
@@ -59,7 +62,7 @@ def run(
     from synth_pipeline.contracts.spending import Cap
 
     cap = Cap(max_cost_usd=max_cost_usd, max_tokens=max_tokens)
-    request = RunRequest(recipe, provider or DEFAULT, seed=seed, limit=limit, reference=reference, cap=cap)
+    request = RunRequest(recipe, provider or DEFAULT, seed=seed, limit=limit, reference=reference, cap=cap, batch=batch)
     try:
         report = run_recipe(request, console=err)
     except KeyboardInterrupt:
@@ -259,6 +262,27 @@ def ledger_backup(
     from synth_pipeline.commands.ledger import back_up_ledger
 
     _say(f"{back_up_ledger(file)}: a sound copy")
+
+
+@ledger.command("batches")
+def ledger_batches(
+    give_up: Annotated[str | None, typer.Option(help="A batch that its provider has lost: free its calls.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the batches that providers are working on; what is given up counts as spent, at its worst case."""
+    from synth_pipeline.commands.ledger import give_up_batch, list_batches
+    from synth_pipeline.components.console import make_table
+
+    if give_up:
+        _say(f"{give_up}: given up; ${give_up_batch(give_up):.4f} may have been billed and count as spent")
+        return
+    batches = list_batches()
+    if as_json:
+        _print_json(batches)
+    elif batches:
+        out.print(make_table("Batches under way", batches, batches[0]))
+    else:
+        _say("no batch is under way")
 
 
 def _say(text: str) -> None:

@@ -15,10 +15,11 @@ from synth_pipeline.components.declaration import Declaration, load_declaration
 from synth_pipeline.components.figures import amount, dollars, duration
 from synth_pipeline.components.places import find_project_folder
 from synth_pipeline.contracts.errors import InputError
-from synth_pipeline.contracts.providers import Role
+from synth_pipeline.contracts.providers import Price, Provider, Role
 from synth_pipeline.contracts.spending import Cap
+from synth_pipeline.llm.batches import BATCH_ROLES, batch_price_of, find_batch_price
 from synth_pipeline.llm.estimating import DryCompleter, StandIns
-from synth_pipeline.llm.forecast import FindHistory, Forecast, as_batch, batch_price_of, forecast
+from synth_pipeline.llm.forecast import FindHistory, Forecast, as_batch, forecast
 from synth_pipeline.llm.ledger import Ledger
 from synth_pipeline.llm.ledger.care.accounts import read_totals
 from synth_pipeline.llm.ledger.database import Database
@@ -179,7 +180,18 @@ class _DryRun:
         for name, completer in self._completers.items():
             row = self._declaration.providers[name]
             stages = forecast(row, completer.wanted, self._stand_ins.by_role, self._history_of(name))
-            yield from map(as_batch, stages) if self._batch and row.batch else stages
+            yield from (self._by_batch(row, stage) for stage in stages)
+
+    def _by_batch(self, row: Provider, stage: Forecast) -> Forecast:
+        if not self._batched(row, stage.stage):
+            return stage
+        return as_batch(stage, listed=find_batch_price(row, stage.model) is not None)
+
+    def _batched(self, row: Provider, role: Role) -> bool:
+        return self._batch and row.batch and role in BATCH_ROLES
+
+    def _price(self, row: Provider, role: Role) -> Price:
+        return (batch_price_of if self._batched(row, role) else price_of)(row, row.model_for(role))
 
     def _history_of(self, provider: str) -> FindHistory:
         def find(recipe: str, role: Role, model: str) -> History | None:
@@ -190,8 +202,7 @@ class _DryRun:
     def _completer(self, name: str) -> DryCompleter:
         if name not in self._completers:
             row = self._declaration.providers[name]
-            find_price = batch_price_of if self._batch else price_of
-            self._completers[name] = DryCompleter(row, self._ledger, self._stand_ins, find_price)
+            self._completers[name] = DryCompleter(row, self._ledger, self._stand_ins, self._price)
         return self._completers[name]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from synth_pipeline.components.backups import BACKUPS
 from synth_pipeline.components.places import find_places, find_project_folder
 from synth_pipeline.contracts.errors import InputError
+from synth_pipeline.llm.batches.collecting import give_up
 from synth_pipeline.llm.ledger import Ledger
 from synth_pipeline.llm.ledger.care.accounts import Accounts, CallReport, read_accounts, read_call
 from synth_pipeline.llm.ledger.care.backup import back_up
@@ -210,3 +211,40 @@ def _cutoff(age: str) -> str:
         raise InputError(f"{age!r} is no age", where="--older-than", fix="write a number with h, d or w, such as 90d")
     moment = datetime.now(UTC) - timedelta(**{UNITS[read[2]]: int(read[1])})
     return moment.isoformat(timespec="milliseconds")
+
+
+def list_batches() -> list[dict[str, Any]]:
+    """Return the batches that are not finished: what they hold, since when, and how many of their calls still wait.
+
+    Raises:
+        InputError: there is no ledger yet.
+        StorageError: it cannot be read.
+    """
+    with _opened() as (database, _):
+        batches = Ledger(database).batches
+        return [
+            {
+                "batch": one.key,
+                "provider": one.provider,
+                "model": one.model,
+                "recipe": one.recipe,
+                "partition": one.partition,
+                "status": one.status,
+                "calls": one.n_calls,
+                "waiting": batches.count_waiting(one),
+                "submitted": one.submitted_at,
+                "remote_id": one.remote_id,
+            }
+            for one in batches.under_way()
+        ]
+
+
+def give_up_batch(key: str) -> float:
+    """Return the US dollars that a batch may have cost which its provider has lost; its calls may be bought anew.
+
+    Raises:
+        InputError: no such batch is under way, or a process sees to it.
+        StorageError: the ledger cannot be written.
+    """
+    with _opened() as (database, _):
+        return give_up(Ledger(database), key).usd

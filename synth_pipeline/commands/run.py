@@ -26,10 +26,12 @@ from synth_pipeline.components.usages import read_costs
 from synth_pipeline.contracts.errors import StorageError
 from synth_pipeline.contracts.spending import Cap
 from synth_pipeline.definitions import defs as code_location
+from synth_pipeline.llm.batches import require_row
 from synth_pipeline.llm.providers import find_provider, require_environment
 
 MERGED = "merged"
-BUYING = ("ontology", "raw_generations", "flawed_variants")
+WRITING = ("raw_generations", "flawed_variants")
+BUYING = ("ontology", *WRITING)
 FAILED, AT_BUDGET = 1, 3
 NO_CAP = Cap()
 FUNNEL = ("provider", "planned", "written", "twins", "valid", "rejected", "flagged", "exported", "cost_usd")
@@ -158,6 +160,7 @@ class RunRequest:
         limit: records to plan; the recipe's number where None.
         reference: another file of real examples, or a YAML file that maps one.
         cap: what all its runs together may spend, beside the recipe's own budget.
+        batch: whether records and twins are bought through the providers' batch APIs.
     """
 
     recipe: str
@@ -166,6 +169,7 @@ class RunRequest:
     limit: int | None = None
     reference: str | None = None
     cap: Cap = NO_CAP
+    batch: bool = False
 
 
 def run_recipe(request: RunRequest, console: Console) -> RecipeReport:
@@ -180,7 +184,7 @@ def run_recipe(request: RunRequest, console: Console) -> RecipeReport:
     override = str(Path(request.reference).expanduser().resolve()) if request.reference else None
     os.chdir(find_project_folder())
     declaration = load_declaration(recipe)
-    read = _require_input(declaration, names, seed, override)
+    read = _require_input(declaration, request, override)
     require_sound_recipes()
     config = _run_config(request, override)
     spending = {SPENDING_TAG: uuid4().hex}
@@ -223,12 +227,15 @@ def _backed_up() -> str | None:
     return f"backed up to {relative(backup)}" if backup else None
 
 
-def _require_input(declaration: Declaration, names: Sequence[str], seed: int, override: str | None) -> Reference:
-    for name in names:
-        require_environment(find_provider(declaration.providers, name))
+def _require_input(declaration: Declaration, request: RunRequest, override: str | None) -> Reference:
+    for name in request.providers:
+        row = find_provider(declaration.providers, name)
+        require_environment(row)
+        if request.batch:
+            require_row(row)
     for member in declaration.recipe.panel.providers:
         require_environment(find_provider(declaration.providers, member))
-    require_seed(seed)
+    require_seed(request.seed)
     return load_reference(declaration, override)
 
 
@@ -237,7 +244,7 @@ def _run_config(request: RunRequest, override: str | None) -> dict[str, dict[str
     given: dict[str, dict[str, dict[str, Any]]] = {
         "chain": {
             "sampling_plan": {"n_records": request.limit},
-            **{asset: request.cap.model_dump() for asset in BUYING},
+            **{asset: request.cap.model_dump() | _way(asset, request) for asset in BUYING},
             **{asset: {"reference": override} for asset in ("validated_set", "discriminator_score")},
         },
         "merge": {"merged_discriminator_score": {"reference": override}},
@@ -246,6 +253,10 @@ def _run_config(request: RunRequest, override: str | None) -> dict[str, dict[str
         job: {f"{request.recipe}__{asset}": named for asset, fields in assets.items() if (named := _named(fields))}
         for job, assets in given.items()
     }
+
+
+def _way(asset: str, request: RunRequest) -> dict[str, bool]:
+    return {"batch": True} if request.batch and asset in WRITING else {}
 
 
 def _named(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from synth_pipeline.components.budgets import SpendConfig, spender_of
+from synth_pipeline.components.budgets import SpendConfig, WritingConfig, spender_of
 from synth_pipeline.components.declaration import Declaration
 from synth_pipeline.components.export_files import ExportFolder
 from synth_pipeline.components.failures import explained
@@ -165,13 +165,14 @@ def _raw_generations(declaration: Declaration) -> dg.AssetsDefinition:
     @_asset(declaration, "raw_generations", "write", ins=("sampling_plan",))
     def raw_generations(
         context: dg.AssetExecutionContext,
-        config: SpendConfig,
+        config: WritingConfig,
         models: Models,
         progress: dg.ResourceParam[Reporter],
         sampling_plan: pl.DataFrame,
     ) -> dg.Output[pl.DataFrame]:
         writer, spender = [provider_of(context)], spender_of(context, declaration, config)
-        with models.completers(declaration, writer, progress.for_log(context.log.info), spender=spender) as completers:
+        told = progress.for_log(context.log.info)
+        with models.completers(declaration, writer, told, spender, batch=config.batch) as completers:
             frame = declaration.kind.raw_generations(sampling_plan, completers[0])
         return output(frame, {**purchases(completers), **generation_metadata(frame)})
 
@@ -182,14 +183,15 @@ def _flawed_variants(declaration: Declaration) -> dg.AssetsDefinition:
     @_asset(declaration, "flawed_variants", "flaw", ins=("raw_generations", "sampling_plan"))
     def flawed_variants(  # noqa: PLR0913  # what Dagster hands an asset, each by its name
         context: dg.AssetExecutionContext,
-        config: SpendConfig,
+        config: WritingConfig,
         models: Models,
         progress: dg.ResourceParam[Reporter],
         raw_generations: pl.DataFrame,
         sampling_plan: pl.DataFrame,
     ) -> dg.Output[pl.DataFrame]:
         writer, spender = [provider_of(context)], spender_of(context, declaration, config)
-        with models.completers(declaration, writer, progress.for_log(context.log.info), spender=spender) as completers:
+        told = progress.for_log(context.log.info)
+        with models.completers(declaration, writer, told, spender, batch=config.batch) as completers:
             frame = declaration.kind.flawed_variants(raw_generations, sampling_plan, completers[0])
         n_proven = int((frame["proof"] == "proven").sum())
         return output(frame, {**purchases(completers), **generation_metadata(frame), "n_proven": n_proven})

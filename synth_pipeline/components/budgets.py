@@ -20,6 +20,16 @@ class SpendConfig(dg.Config):
     max_tokens: int | None = Field(None, description="Tokens, of prompts and completions, that this run may buy.")
 
 
+class WritingConfig(SpendConfig):
+    """What this run may spend on records or twins, and whether it buys them through the provider's batch API."""
+
+    batch: bool = Field(
+        False,
+        description="Buy through the provider's batch API: about half the price, an answer within a day. Its row must "
+        "say `batch: true`. A run that is stopped goes on with its batches when it is started again.",
+    )
+
+
 def spender_of(context: dg.AssetExecutionContext, declaration: Declaration, config: SpendConfig) -> Spender:
     """Return who buys in this step: the run, or the group of runs that its tag names, for the partition.
 

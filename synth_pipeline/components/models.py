@@ -23,17 +23,24 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]  # it yields it
 
     @contextmanager
     def completers(
-        self, declaration: Declaration, names: list[str], progress: Progress, spender: Spender
+        self, declaration: Declaration, names: list[str], progress: Progress, spender: Spender, *, batch: bool = False
     ) -> Iterator[list[LedgeredCompleter]]:
         """Yield one completer for each provider named, all over the same ledger, which is closed on leaving.
 
+        Args:
+            declaration: the recipe's.
+            names: the providers.
+            progress: is shown how far they have come.
+            spender: who buys.
+            batch: whether they buy through their providers' batch APIs.
+
         Raises:
-            ProviderError: a name is unknown, or its key is not in the environment.
+            ProviderError: a name is unknown, its key is not in the environment, or its row allows no batches.
             StorageError: the ledger cannot be opened.
         """
         rows = [find_provider(declaration.providers, name) for name in names]
         with closing(Ledger.open(self.ledger_url)) as ledger:
-            office = Office(ledger, spender, progress, lambda: _prepare(declaration))
+            office = Office(ledger, spender, progress, lambda: _prepare(declaration), batch=batch)
             yield [LedgeredCompleter(row, office) for row in rows]
 
 

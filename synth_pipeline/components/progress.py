@@ -13,6 +13,7 @@ from synth_pipeline.components.figures import amount, dollars, duration, rate
 from synth_pipeline.contracts.protocols import Progress, Tally
 
 LOG_EVERY_S, SAMPLE_EVERY_S = 5.0, 0.25
+STILL_EVERY_S = 55.0  # more, where no call has ended since the last line
 WINDOW_S = 30.0  # chosen: long enough for slow answers, short enough to show a provider that slows down
 NEVER = math.inf
 
@@ -140,7 +141,7 @@ def _listed(name: str, counted: dict[str, int]) -> str:
 
 
 class LogProgress:
-    """Writes a line at the start, every five seconds and at the end.
+    """Writes a line at the start, every five seconds (once a minute where no call has ended) and at the end.
 
     Args:
         say: writes a line.
@@ -151,6 +152,7 @@ class LogProgress:
         self._say, self._clock = say, clock
         self._label, self._meter = "", Speedometer(Tally(), 0.0)
         self._next_sample = self._next_line = NEVER
+        self._said_done = -1
 
     def start(self, label: str, tally: Tally) -> None:
         """Say how many calls there are."""
@@ -167,8 +169,8 @@ class LogProgress:
             return
         self._next_sample = now + SAMPLE_EVERY_S
         speed = self._meter.read(tally, now)
-        if now >= self._next_line:
-            self._next_line = now + LOG_EVERY_S
+        if now >= self._next_line and (tally.done != self._said_done or now >= self._next_line + STILL_EVERY_S):
+            self._next_line, self._said_done = now + LOG_EVERY_S, tally.done
             self._say(f"{self._label}: {describe(tally, speed)}")
 
     def finish(self, tally: Tally) -> None:

@@ -1,6 +1,7 @@
 """The recipe: the declaration of one dataset. It refuses contradictions when it loads."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -110,7 +111,7 @@ class Recipe(Declared):
         """Names of all attributes of all axes."""
         return tuple(name for axis in self.axes.values() for name in axis.attribute_names)
 
-    @property
+    @cached_property
     def planned_names(self) -> tuple[str, ...]:
         """Names that a planned record gives a value for: axes, their attributes, numbers, and the design check."""
         check = ("quantity", "quantity_label", "healthy_value") if self.quantities else ()

@@ -15,14 +15,16 @@ from synth_pipeline.llm.ledger import (
     Admit,
     Admitted,
     Bought,
+    Claimed,
     Fail,
     Keep,
     LedgerEntry,
     OverCap,
     Pace,
     Paced,
+    describe_batch,
 )
-from synth_pipeline.llm.limits import Gate
+from synth_pipeline.llm.limits import Gate, outcome_of
 from synth_pipeline.llm.purchases import Purchase, Route
 from synth_pipeline.llm.receipts import Desk, write_failure, write_receipt
 from synth_pipeline.llm.worst import likely_tokens, worst_cost
@@ -72,11 +74,12 @@ class Failures:
     def add(self, error: TransientCallError) -> None:
         """Count one more."""
         self.n += 1
-        self._n_turned_away += error.fault == "rate_limit"
+        self._n_turned_away += outcome_of(error).end == "turned_away"
 
     def like(self, error: TransientCallError) -> int:
         """Return how many were turned away where `error` says so, else how many failed otherwise."""
-        return self._n_turned_away if error.fault == "rate_limit" else self.n - self._n_turned_away
+        turned_away = outcome_of(error).end == "turned_away"
+        return self._n_turned_away if turned_away else self.n - self._n_turned_away
 
 
 class Buyer:
@@ -84,7 +87,7 @@ class Buyer:
 
     def __init__(self, desk: Desk, line: Line, model: str) -> None:
         self._desk, self._line, self._model = desk, line, model
-        self._over_cap: str | None = None
+        self._over_cap = desk.over_cap
         self._n_bad = 0
         self.stopped = False  # set to send nothing more
         self.paid: set[asyncio.Task[Any]] = set()  # tasks that wait for an answer that will be billed
@@ -123,60 +126,69 @@ class Buyer:
     async def _try(self, purchase: Purchase, n_tries: int) -> LedgerEntry | Admission:
         """Return the kept answer to one try, or why it cannot be made just now.
 
-        The right to buy is asked for when there is a slot, so that no more is reserved than is sent. The slot is held
-        until the answer is durable, so that no more can be lost than was in flight.
+        The right to buy is asked for when there is a slot, so that no more is reserved than is sent. The slot is given
+        back when the answer is in the ledger's queue: the right of the next call stands behind it there, so that call
+        is not sent before the answer is durable, and no more can be lost than was in flight.
         """
-        desk = self._desk
+        desk, receipt = self._desk, None
         async with self._line.gate.slot(n_tries - 1) as ticket:
             self._stop_if_spent()
             wish = Admit(purchase.key, desk.holder, desk.spender.scopes, worst_cost(purchase), self._paces(purchase))
             outcome = await desk.queue.do(wish)
             if isinstance(outcome, Admitted) and outcome.start_at <= time.time() + AT_ONCE_S:
-                self._stop_if_spent()
-                return await self._ask(purchase, n_tries)
-            ticket.skip()
-        if isinstance(outcome, Admitted):
+                receipt = await self._ask(purchase, n_tries)
+            else:
+                ticket.skip()
+        if receipt is None and isinstance(outcome, Admitted):
             await asyncio.sleep(outcome.start_at - time.time())
             async with self._line.gate.slot(n_tries - 1):
-                self._stop_if_spent()
-                return await self._ask(purchase, n_tries)
+                await desk.queue.flush()
+                receipt = await self._ask(purchase, n_tries)
+        if receipt is not None:
+            return self._count(await receipt)
         if isinstance(outcome, Bought):
-            desk.tally.n_replayed += 1
+            desk.count_replay(outcome.entry)
             return outcome.entry
         return outcome
 
-    async def _ask(self, purchase: Purchase, n_tries: int) -> LedgerEntry:
-        """Return the answer, kept."""
+    async def _ask(self, purchase: Purchase, n_tries: int) -> "asyncio.Future[LedgerEntry]":
+        """Return the ledger's receipt for the answer, which is durable when it is done."""
+        self._stop_if_spent()
         desk, task = self._desk, asyncio.current_task()
         if task is None:
             raise RuntimeError("completions are bought by tasks")
-        desk.tally.in_flight += 1
         self.paid.add(task)
+        desk.tally.in_flight += 1
         try:
             started = time.perf_counter()
             answer = await self._line.route.ask(purchase)
-            entry = write_receipt(desk, purchase, answer, (n_tries, time.perf_counter() - started))
-            cost = cost_of(purchase.price, answer.tokens_in, answer.tokens_out)
-            schema = schema_json(purchase.request.schema_name, purchase.request.record_class)
-            kept = await desk.queue.do(Keep(entry, desk.spender.scopes, cost, schema, desk.holder))
-        finally:
+        except BaseException:
             self.paid.discard(task)
+            raise
+        finally:
             desk.tally.in_flight -= 1
+        entry = write_receipt(desk, purchase, answer, (n_tries, time.perf_counter() - started))
+        cost = cost_of(purchase.price, answer.tokens_in, answer.tokens_out)
+        schema = schema_json(purchase.request.schema_name, purchase.request.record_class)
+        receipt = desk.queue.keep(Keep(entry, desk.spender.scopes, cost, schema, desk.holder))
+        receipt.add_done_callback(lambda _: self.paid.discard(task))
         if answer.rate:
             self._line.gate.heed(answer.rate, answer.tokens_in + answer.tokens_out)
-        self._count(kept)
-        return kept
+        return receipt
 
     async def _wait_for_admission(self, purchase: Purchase, outcome: Admission) -> None:
         """Wait a while where that may help.
 
         Raises:
-            NotBought: a cap is reached, whatever becomes of the calls under way.
+            NotBought: a cap is reached, whatever becomes of the calls under way; or the call is in a batch, for which
+                only a stage that buys by batches waits.
         """
         if isinstance(outcome, OverCap) and not outcome.may_fit_later:
             await self._spend_no_more(purchase, outcome)
         elif isinstance(outcome, Paced):
             await asyncio.sleep(outcome.ask_at - time.time())
+        elif isinstance(outcome, Claimed) and (in_batch := describe_batch(outcome.by)):
+            raise NotBought("failed", in_batch)
         else:  # another process buys it, or what is reserved now may cost less in the end
             await asyncio.sleep(LOOK_AGAIN_S)
 
@@ -201,13 +213,14 @@ class Buyer:
         tokens = [Pace(f"{name}:tokens", row.tpm / MINUTE_S, likely_tokens(purchase))] if row.tpm else []
         return (*requests, *tokens)
 
-    def _count(self, entry: LedgerEntry) -> None:
+    def _count(self, entry: LedgerEntry) -> LedgerEntry:
         tally = self._desk.tally
         self._n_bad = 0
         tally.n_bought += 1
         tally.cost_usd += entry.cost_usd
         tally.tokens_in += entry.tokens_in
         tally.tokens_out += entry.tokens_out
+        return entry
 
     async def _wait_or_give_up(self, purchase: Purchase, error: TransientCallError, failures: "Failures") -> None:
         """Record the failed try; return when the call may be tried again."""

@@ -1,14 +1,17 @@
 """The completer: the one structured call path to models."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 
 from synth_pipeline.contracts.protocols import CallRequest, CallResult, Progress, Tally
 from synth_pipeline.contracts.providers import Provider
 from synth_pipeline.contracts.spending import Spender
+from synth_pipeline.llm.batches import BATCH_PATIENCE, BatchPatience, Prefetch, require_row
 from synth_pipeline.llm.buying import Buyer, Line
 from synth_pipeline.llm.ledger import Holder, Ledger, LedgerQueue
 from synth_pipeline.llm.limits import PATIENCE, Gate, Patience
@@ -30,6 +33,9 @@ class Office:
         progress: is shown how far the calls have come.
         prepare: called once before the first call that is bought; imports what calls need, which a replay does not.
         patience: how long it tries to get an answer.
+        batch: whether records and flawed twins are bought through the provider's batch API first: a stage then takes
+            all its requests before it gives its first result.
+        batch_patience: how long it waits for a batch.
     """
 
     ledger: Ledger
@@ -37,6 +43,8 @@ class Office:
     progress: Progress
     prepare: Callable[[], object] = prepare_litellm
     patience: Patience = PATIENCE
+    batch: bool = False
+    batch_patience: BatchPatience = BATCH_PATIENCE
 
 
 class LedgeredCompleter:
@@ -48,10 +56,13 @@ class LedgeredCompleter:
 
     Raises:
         MissingKey: the provider's key or address is not in the environment.
+        ProviderError: batches are wanted, and the row does not say that it may be asked for them.
     """
 
     def __init__(self, provider: Provider, office: Office) -> None:
         require_environment(provider)
+        if office.batch:
+            require_row(provider)
         self._row, self._office = provider, office
         self.tally = Tally()
         self.seconds = 0.0
@@ -67,7 +78,7 @@ class LedgeredCompleter:
         Raises:
             PermanentCallError: the provider refuses to serve; what was bought before is in the ledger.
             ProviderDown: the provider has answered nothing for too long.
-            ProviderError: a model's price is not known.
+            ProviderError: a model's price is not known, or it cannot be asked in batches.
             StorageError: the ledger cannot be used.
         """
         left = iter(requests)
@@ -87,15 +98,22 @@ class LedgeredCompleter:
 
 def _run(runner: asyncio.Runner, visit: "_Visit", requests: Iterator[CallRequest]) -> Iterator[CallResult]:
     """Yield the results; where the stage ends early, answers that will be billed anyway are awaited and kept."""
-    session = runner.run(visit.begin(requests))
     try:
-        while results := runner.run(session.take()):
-            yield from results
-    except BaseException:
-        runner.run(session.stop())
-        raise
+        session = runner.run(visit.begin(requests))
+        try:
+            while results := runner.run(session.take()):
+                yield from results
+        except BaseException:
+            runner.run(session.stop())
+            raise
     finally:
-        runner.run(visit.end(session))
+        runner.run(visit.end())
+
+
+@cache
+def _spare_collector() -> None:
+    """Take what is imported by now out of the garbage collector's sight, once: looking through it stops all calls."""
+    gc.freeze()
 
 
 class _Visit:
@@ -105,35 +123,46 @@ class _Visit:
         self._row, self._office, self._tally = row, office, tally
         self._holder = Holder.here()
         self._buyers: dict[str, Buyer] = {}
+        self._session: Session | None = None
+        self._queue: LedgerQueue | None = None
         self._beat: asyncio.Task[None] | None = None
 
     async def begin(self, requests: Iterator[CallRequest]) -> Session:
-        """Return the session, at work."""
+        """Return the session, at work; what batches can bring is in the ledger by then."""
         office, tally = self._office, self._tally
-        self._queue = LedgerQueue(office.ledger)
+        self._queue = queue = LedgerQueue(office.ledger)
         self._desk = Desk(
             provider=self._row,
-            queue=self._queue,
+            queue=queue,
             holder=self._holder.name,
             spender=office.spender,
             tally=tally,
             patience=office.patience,
             tell=lambda: office.progress.update(tally),
         )
-        session = Session(self._desk, office.ledger, self._find_buyer)
+        if office.batch:
+            wanted = list(requests)
+            await Prefetch(self._desk, office.ledger, office.batch_patience, self._open_shop).fetch(wanted)
+            requests = iter(wanted)
+        self._session = session = Session(self._desk, office.ledger, self._find_buyer)
         session.start(requests)
         return session
 
     def _find_buyer(self, request: CallRequest) -> Buyer:
-        """Return who buys from the request's model; before the first, all that buying needs is imported."""
+        """Return who buys from the request's model."""
         model = self._row.model_for(request.role)
-        if not self._buyers:
-            self._office.prepare()
-            self._office.ledger.register(self._holder)
-            self._beat = asyncio.create_task(self._keep_beating())
+        self._open_shop()
         if model not in self._buyers:
             self._buyers[model] = Buyer(self._desk, self._line(model), model)
         return self._buyers[model]
+
+    def _open_shop(self) -> None:
+        """Import all that buying needs and let others see that this holder lives, unless that is done."""
+        if self._beat is None:
+            self._office.prepare()
+            _spare_collector()
+            self._office.ledger.register(self._holder)
+            self._beat = asyncio.create_task(self._keep_beating())
 
     def _line(self, model: str) -> Line:
         row = self._row
@@ -150,11 +179,13 @@ class _Visit:
             await asyncio.to_thread(self._office.ledger.beat, self._holder)
             self._desk.tell()
 
-    async def end(self, session: Session) -> None:
+    async def end(self) -> None:
         """Let go of everything: tasks, connections, claims."""
         try:
-            await session.close()
-            await self._queue.close()
+            if self._session:
+                await self._session.close()
+            if self._queue:
+                await self._queue.close()
         finally:
             if self._beat:
                 self._beat.cancel()

@@ -26,7 +26,7 @@ STAND_IN = "terse"  # the voice whose answers stand in for what is not bought ye
 READ_LATER = ("structure", "write")  # roles whose answers votes and later prompts are made of
 COMPLAINT = 600  # characters that a repair adds around the answer that it complains of, at most
 
-FindPrice = Callable[[Provider, str], Price]
+FindPrice = Callable[[Provider, Role], Price]
 
 
 @dataclass
@@ -136,13 +136,14 @@ class DryCompleter:
         provider: who would answer; its key need not be there.
         ledger: what is bought already; None: nothing is.
         stand_ins: what is answered in place of what would be bought.
-        find_price: returns what a model costs.
+        find_price: returns what a role's model costs.
     """
 
     def __init__(
-        self, provider: Provider, ledger: Ledger | None, stand_ins: StandIns, find_price: FindPrice = price_of
+        self, provider: Provider, ledger: Ledger | None, stand_ins: StandIns, find_price: FindPrice | None = None
     ) -> None:
-        self._row, self._ledger, self._stand_ins, self._find_price = provider, ledger, stand_ins, find_price
+        self._row, self._ledger, self._stand_ins = provider, ledger, stand_ins
+        self._find_price = find_price or _ordinary_price
         self.wanted: dict[Role, Wanted] = {}
 
     @property
@@ -186,7 +187,7 @@ class DryCompleter:
         """Count a call that would be bought, and return its stand-in."""
         role, quoted = self._stand_ins.quoted_in(messages)
         wanted = self._wanted(request)
-        wanted.price = wanted.price or self._find_price(self._row, wanted.model)
+        wanted.price = wanted.price or self._find_price(self._row, request.role)
         bulk = wanted.to_buy.setdefault(role, Bulk())
         purchase = Purchase(request, messages, "", len(entries), wanted.price)
         bulk.n += 1
@@ -218,3 +219,7 @@ def _worst(purchase: Purchase) -> Cost:
 
 def _sum(one: Cost, other: Cost) -> Cost:
     return Cost(one.nano_usd + other.nano_usd, one.tokens + other.tokens)
+
+
+def _ordinary_price(provider: Provider, role: Role) -> Price:
+    return price_of(provider, provider.model_for(role))

@@ -7,14 +7,13 @@ from synth_pipeline.contracts.providers import Price, Provider, Role
 from synth_pipeline.contracts.spending import Cost, cost_of
 from synth_pipeline.llm.estimating import Bulk, StandIn, Wanted
 from synth_pipeline.llm.ledger.history import History
-from synth_pipeline.llm.providers import price_of
 from synth_pipeline.llm.worst import CHARACTERS_A_TOKEN
 
 NOTHING = Cost(0, 0)
 MINUTE_S = 60.0
 ASSUMED_SHARE = 0.5  # of max_tokens that a completion uses; chosen
 ASSUMED_WAIT_S, ASSUMED_TOKENS_A_S = 0.5, 60.0  # until the first token, and from then on; chosen
-BATCH_SHARE, BATCH_S = 0.5, 86_400.0  # of the price, and the window, that OpenAI, Anthropic and Gemini document
+BATCH_S = 86_400.0  # the window that OpenAI, Anthropic and Gemini document
 
 FindHistory = Callable[[str, Role, str], History | None]  # recipe, role, model
 
@@ -94,33 +93,17 @@ def forecast(
     return [_forecast(provider, role, one, outlooks[role], sources) for role, one in wanted.items()]
 
 
-def batch_price_of(provider: Provider, model: str) -> Price:
-    """Return what a model costs through the provider's batch API: what LiteLLM lists for it, else half.
+def as_batch(stage: Forecast, *, listed: bool) -> Forecast:
+    """Return the forecast of a stage that is bought in batches: it may take a day, and costs less where that is known.
 
-    Raises:
-        ProviderError: the model's price is not known.
+    Args:
+        stage: as it would be bought call by call.
+        listed: whether the model's price in batches is known.
     """
-    price = price_of(provider, model)
-    if not provider.batch or provider.free:
-        return price
-    listed = {} if model in provider.prices else _listed(model)
-    return Price(
-        usd_per_mtok_in=listed.get("input_cost_per_token_batches", price.usd_per_mtok_in * BATCH_SHARE / 1e6) * 1e6,
-        usd_per_mtok_out=listed.get("output_cost_per_token_batches", price.usd_per_mtok_out * BATCH_SHARE / 1e6) * 1e6,
-    )
-
-
-def as_batch(stage: Forecast) -> Forecast:
-    """Return the forecast of a stage that is bought as a batch: it may take a day."""
     if not stage.n_to_buy:
         return stage
-    return replace(stage, seconds=BATCH_S, basis=f"{stage.basis}; at the price of batches, which may take 24 hours")
-
-
-def _listed(model: str) -> Mapping[str, float]:
-    import litellm
-
-    return litellm.model_cost.get(model) or litellm.model_cost.get(model.split("/", 1)[-1]) or {}
+    price = "at the price of batches" if listed else "no price of batches is known, so the ordinary one is assumed"
+    return replace(stage, seconds=BATCH_S, basis=f"{stage.basis}; {price}; a batch may take 24 hours")
 
 
 def _look(wanted: Wanted, history: History | None) -> Outlook:
@@ -132,7 +115,7 @@ def _look(wanted: Wanted, history: History | None) -> Outlook:
             tokens_out=tokens_out,
             characters_out=tokens_out * CHARACTERS_A_TOKEN,
             ok_share=1.0,
-            seconds=ASSUMED_WAIT_S + tokens_out / ASSUMED_TOKENS_A_S,
+            seconds=_assumed_s(tokens_out),
             basis=f"no history yet: {CHARACTERS_A_TOKEN} characters a token of prompt and schema, completions of half "
             f"of max_tokens, {ASSUMED_WAIT_S:g} s and {ASSUMED_TOKENS_A_S:g} tokens/s are assumed",
         )
@@ -143,9 +126,19 @@ def _look(wanted: Wanted, history: History | None) -> Outlook:
         tokens_out=history.tokens_out / history.n_calls,
         characters_out=history.characters_out / history.n_completions,
         ok_share=history.ok_share,
-        seconds=history.seconds / history.n_calls,
+        seconds=_seconds_a_call(history),
         basis=f"from the last {history.n_completions} completions {place} in the ledger",
     )
+
+
+def _seconds_a_call(history: History) -> float:
+    if history.seconds is not None:
+        return history.seconds / history.n_calls
+    return _assumed_s(history.tokens_out / history.n_completions) * history.n_completions / history.n_calls
+
+
+def _assumed_s(tokens_out: float) -> float:
+    return ASSUMED_WAIT_S + tokens_out / ASSUMED_TOKENS_A_S
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the ledger is told of a purchase: the completion as it was bought, or the try that brought none."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from synth_pipeline.contracts.errors import CallError, PermanentCallError, TransientCallError
@@ -27,6 +27,8 @@ class Desk:
         tally: counts what happens.
         patience: how long a failing call is tried.
         tell: is called when the tally has changed.
+        over_cap: the cap that was reached before the stage began to ask; None: none.
+        fresh: the calls that batches have just brought, which are counted as bought already.
     """
 
     provider: Provider
@@ -36,6 +38,12 @@ class Desk:
     tally: Tally
     patience: Patience
     tell: Callable[[], None]
+    over_cap: str | None = None
+    fresh: set[str] = field(default_factory=set)
+
+    def count_replay(self, entry: LedgerEntry) -> None:
+        """Count a completion that the ledger held before this stage."""
+        self.tally.n_replayed += entry.call_key not in self.fresh
 
 
 def write_receipt(desk: Desk, purchase: Purchase, answer: Answer, took: tuple[int, float]) -> LedgerEntry:

@@ -17,8 +17,8 @@ from synth_pipeline.llm.purchases import Purchase
 from synth_pipeline.llm.receipts import Desk
 
 MAX_ASKS = 2
-BLOCK = 128  # requests whose keys are looked up together
-CHUNK = 256  # results given back together
+BLOCK = 16  # requests that are read together: reading them holds up what is in flight
+CHUNK = 32  # results given back together: while they are used, the event loop stands still
 READ_AHEAD = 1024  # requests between the first unfinished one and the last that was read, at least
 GRACE_S = 15.0  # how long answers that will be billed are awaited where a stage ends early
 
@@ -35,7 +35,7 @@ class Session:
     def __init__(self, desk: Desk, ledger: Ledger, find_buyer: Callable[[CallRequest], Buyer]) -> None:
         provider = desk.provider
         self._provider, self._queue, self._tally, self._tell = provider, desk.queue, desk.tally, desk.tell
-        self._ledger, self._find_buyer = ledger, find_buyer
+        self._ledger, self._find_buyer, self._count_replay = ledger, find_buyer, desk.count_replay
         n_at_once = provider.max_concurrency * 2
         self._results: InOrder[CallResult] = InOrder(max(READ_AHEAD, n_at_once), CHUNK)
         self._places = asyncio.Semaphore(n_at_once + BLOCK)
@@ -92,7 +92,7 @@ class Session:
         parsed = self._parse(request, entry)
         if parsed.state == "unparsable":
             return None
-        self._tally.n_replayed += 1
+        self._count_replay(entry)
         return self._result(request, parsed, [entry])
 
     async def _work(self, number: int, request: CallRequest, key: str) -> None:

@@ -13,7 +13,8 @@ from synth_pipeline.contracts.spending import Cap
 PROVIDERS = """
 cheap: {family: a, models: {default: offline/terse}, prices: {offline/terse: {usd_per_mtok_in: 1, usd_per_mtok_out: 4}}}
 patient: {family: a, models: {default: offline/terse}, batch: true,
-          prices: {offline/terse: {usd_per_mtok_in: 1, usd_per_mtok_out: 4}}}
+          prices: {offline/terse: {usd_per_mtok_in: 1,
+  batch_usd_per_mtok_in: 0.5, batch_usd_per_mtok_out: 2.0, usd_per_mtok_out: 4}}}
 dear: {family: b, models: {write: made-up/large, default: offline/terse}, api_key_env: NOBODY_HAS_SET_THIS,
        prices: {made-up/large: {usd_per_mtok_in: 10, usd_per_mtok_out: 40},
                 offline/terse: {usd_per_mtok_in: 1, usd_per_mtok_out: 4}}}
@@ -82,14 +83,14 @@ def test_it_says_what_caps_apply_and_how_figures_were_had(place: Path) -> None:
         assert told in said
 
 
-def test_batches_cost_half_and_may_take_a_day(place: Path) -> None:
+def test_batches_cost_what_the_row_says_and_may_take_a_day(place: Path) -> None:
     now, later = (
         estimate_recipe(EstimateRequest("evidence", ["patient"], limit=8, batch=batch)) for batch in (False, True)
     )
     writes = [next(stage for stage in found.stages if stage.stage == "write") for found in (now, later)]
     assert writes[1].expected.usd == pytest.approx(writes[0].expected.usd / 2)
     assert writes[1].seconds == 24 * 3600
-    assert "which may take 24 hours" in writes[1].basis
+    assert writes[1].basis.endswith("at the price of batches; a batch may take 24 hours")
     with pytest.raises(InputError, match="no batches from cheap"):
         estimate_recipe(EstimateRequest("evidence", ["cheap"], limit=8, batch=True))
 

@@ -11,6 +11,8 @@ from synth_pipeline.commands.ledger import (
     PruneRequest,
     back_up_ledger,
     export_ledger,
+    give_up_batch,
+    list_batches,
     prune_ledger,
     show_call,
     show_ledger,
@@ -64,6 +66,8 @@ def said(console: Console) -> str:
         lambda: prune_ledger(PruneRequest(recipe="parcels")),
         verify_ledger,
         lambda: back_up_ledger(None),
+        list_batches,
+        lambda: give_up_batch("b0"),
     ],
 )
 def test_without_a_ledger_each_command_says_so_and_makes_none(data: Path, command: object) -> None:
@@ -71,6 +75,13 @@ def test_without_a_ledger_each_command_says_so_and_makes_none(data: Path, comman
     with pytest.raises(InputError, match="there is no call ledger yet"):
         command()
     assert list(data.iterdir()) == []
+
+
+def test_a_ledger_without_batches_lists_none_and_gives_none_up(data: Path) -> None:
+    Ledger.open(f"sqlite:///{data / 'ledger.sqlite'}").close()
+    assert list_batches() == []
+    with pytest.raises(InputError, match="no batch 'b0' is under way"):
+        give_up_batch("b0")
 
 
 def test_without_a_ledger_a_run_leaves_no_backup(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

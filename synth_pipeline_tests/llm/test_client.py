@@ -244,7 +244,8 @@ def test_a_call_that_fails_for_a_while_is_tried_until_it_succeeds(desk: Desk, mo
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_a_call_that_goes_on_failing_is_a_state_and_is_asked_again_by_the_next_run(desk: Desk, fault: str) -> None:
     desk.server.set_dials(faults={fault: 99})
-    [result, other] = desk.ask(request("p0"), request("p1"), patience=replace(HASTY, max_tries=2, max_turned_away=2))
+    patience = replace(HASTY, max_tries=2, max_turned_away=2, turned_away_for_s=0)
+    [result, other] = desk.ask(request("p0"), request("p1"), patience=patience)
     assert (result.state, result.value, result.provenance["attempts"]) == ("failed", None, 0)
     assert result.reason is not None
     assert result.reason.startswith("given up after 2 tries: ")
@@ -314,7 +315,7 @@ def test_a_provider_that_will_never_answer_stops_everything_and_its_key_stays_se
 @pytest.mark.parametrize("fault", ["content_policy", "rate_limit"])
 def test_a_key_that_an_error_repeats_is_neither_kept_nor_given_as_a_reason(desk: Desk, fault: str) -> None:
     desk.server.set_dials(faults={fault: 99})
-    [result] = desk.ask(request(), patience=replace(HASTY, max_tries=1, max_turned_away=1))
+    [result] = desk.ask(request(), patience=replace(HASTY, max_tries=1, max_turned_away=1, turned_away_for_s=0))
     assert CANARY not in str(result)
     desk.ledger.close()
     assert CANARY.encode() not in b"".join(file.read_bytes() for file in desk.file.parent.glob("ledger.sqlite*"))

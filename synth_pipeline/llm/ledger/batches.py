@@ -114,11 +114,13 @@ class Batches:
 
     # ------------------------------------------------------------------------------------------ reading
 
-    def under_way(self, provider: str, model: str) -> list[Batch]:
-        """Return the batches to a model that are not finished, the oldest first."""
-        mine = (BATCHES.c.provider == provider, BATCHES.c.model == model, BATCHES.c.finished_at.is_(None))
+    def under_way(self, provider: str | None = None, model: str | None = None) -> list[Batch]:
+        """Return the batches that are not finished, the oldest first: all, or a provider's, or a model's of it."""
+        wanted = {BATCHES.c.provider: provider, BATCHES.c.model: model}
+        mine = [column == value for column, value in wanted.items() if value is not None]
+        query = select(*COLUMNS).where(BATCHES.c.finished_at.is_(None), *mine).order_by(BATCHES.c.batch_key)
         with self._database.reading() as connection:
-            rows = connection.execute(select(*COLUMNS).where(*mine).order_by(BATCHES.c.batch_key)).all()
+            rows = connection.execute(query).all()
         return [_batch(row) for row in rows]
 
     def holding(self, keys: Sequence[str]) -> dict[str, str]:

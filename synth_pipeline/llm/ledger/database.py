@@ -16,7 +16,7 @@ from synth_pipeline.llm.ledger.layout import NewerLayout, is_laid_out, lay_out
 from synth_pipeline.llm.ledger.rows import Rows
 
 # WAL with synchronous=NORMAL: what is committed outlives a killed process, not always a power cut.
-PRAGMAS = ("busy_timeout=60000", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-16384")
+PRAGMAS = ("busy_timeout=60000", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-2048")
 IN_MEMORY = (None, "", ":memory:")
 FAULTS = (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError)  # the last two: a value it cannot hold
 

@@ -18,7 +18,7 @@ class LedgerEntry:
         content: the completion's text; None where there is none.
         refusal: what the provider said when it declined; None where it did not.
         completed_at: when it came, ISO 8601 in UTC.
-        latency_s: seconds that the try took which brought it.
+        latency_s: seconds that the try took which brought it; 0: it came in a batch.
         recipe: the recipe that it was bought for.
         partition: the partition; None: bought before that was kept.
         run: the run's id; None: bought before that was kept.

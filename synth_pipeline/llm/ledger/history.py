@@ -28,7 +28,7 @@ class History:
         tokens_out: completion tokens.
         characters_in: of the first asks' prompts.
         characters_out: of the completions.
-        seconds: that they took.
+        seconds: that they took, those of a batch as long as the others; None where all came in batches.
         elsewhere: whether they were bought for other recipes.
     """
 
@@ -40,7 +40,7 @@ class History:
     tokens_out: int
     characters_in: int
     characters_out: int
-    seconds: float
+    seconds: float | None
     elsewhere: bool
 
     @property
@@ -83,6 +83,7 @@ def _summed(rows: Sequence[Mapping[str, Any]], elsewhere: bool) -> History | Non
     first = [row for row in rows if row["attempt"] == 0]
     if not first:
         return None
+    latencies = [row["latency_s"] for row in rows if row["latency_s"]]
     return History(
         n_completions=len(rows),
         n_calls=len(first),
@@ -92,7 +93,7 @@ def _summed(rows: Sequence[Mapping[str, Any]], elsewhere: bool) -> History | Non
         tokens_out=sum(row["tokens_out"] for row in rows),
         characters_in=sum(_length(row["messages"]) for row in first),
         characters_out=sum(len(row["content"] or "") for row in rows),
-        seconds=sum(row["latency_s"] for row in rows),
+        seconds=sum(latencies) * len(rows) / len(latencies) if latencies else None,
         elsewhere=elsewhere,
     )
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import overload
+from typing import cast, overload
 
 from synth_pipeline.llm.ledger.changes import Admission, Admit, Change, Fail, Keep, Note, Outcome, Release
 from synth_pipeline.llm.ledger.entries import LedgerEntry
@@ -52,9 +52,16 @@ class LedgerQueue:
         Raises:
             StorageError: the ledger cannot be written; the change was not made.
         """
+        return await self._hand_in(change)
+
+    def keep(self, change: Keep) -> "asyncio.Future[LedgerEntry]":
+        """Return at once what `do` would wait for; changes given after it are made durable with it or after it."""
+        return cast("asyncio.Future[LedgerEntry]", self._hand_in(change))
+
+    def _hand_in(self, change: Change) -> "asyncio.Future[Outcome]":
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._add(change, future, LINGER_S)
-        return await future
+        return future
 
     def later(self, change: Change) -> None:
         """Have a change made soon; where that fails, `flush` and `close` say so."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, Table, Text, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql.dml import UpdateBase
@@ -69,7 +69,8 @@ FIND_CLAIMS = _compiled(select(CLAIMS).where(_among(CLAIMS.c.call_key)), ("names
 FIND_TOTALS = _compiled(select(TOTALS).where(_among(TOTALS.c.scope)), ("names",))
 FIND_PACES = _compiled(select(PACES).where(_among(PACES.c.name)), ("names",))
 FIND_HOLDERS = _compiled(select(HOLDERS), ())
-_open_batches = select(literal_column(f"'{BATCH}'") + BATCHES.c.batch_key).where(BATCHES.c.finished_at.is_(None))
+_batch_holder = literal_column(f"'{BATCH}'", Text) + BATCHES.c.batch_key
+_open_batches = select(_batch_holder).where(BATCHES.c.finished_at.is_(None))
 _of_unknown = (
     CLAIMS.c.holder.not_in(select(HOLDERS.c.name))
     & CLAIMS.c.holder.not_in(_open_batches)

@@ -14,6 +14,7 @@ from synth_pipeline.llm.limits.tickets import NEUTRAL, Outcome, Ticket, outcome_
 from synth_pipeline.llm.purchases import RateHeaders
 
 FIX = "see the provider's status and its row in providers.yaml, and run again later: what was bought is in the ledger"
+TELL_AGAIN_S = 1.0  # a wait that is so little longer than was told is not told again
 
 Waiter = asyncio.Future[Ticket]
 
@@ -166,9 +167,10 @@ class Gate:
     def _tell(self, now: float) -> None:
         """Say that and why calls wait, once for each wait, and when it is over."""
         until = self._keeper.held_until(now)
-        if until != self._told_until:
-            self._told_until = until
-            self._notice(self._keeper.describe_wait(now) if until else None)
+        if until == self._told_until or (until and abs(until - self._told_until) < TELL_AGAIN_S):
+            return
+        self._told_until = until
+        self._notice(self._keeper.describe_wait(now) if until else None)
 
 
 class Slot:

@@ -4,6 +4,7 @@ import math
 import random
 
 from synth_pipeline.llm.limits.breaker import Breaker
+from synth_pipeline.llm.limits.streak import Streak
 from synth_pipeline.llm.limits.throttle import Throttle
 from synth_pipeline.llm.limits.tickets import Outcome, Ticket
 from synth_pipeline.llm.purchases import RateHeaders
@@ -24,7 +25,7 @@ class Keeper:
         self._throttle, self._breaker = Throttle(max_concurrency), Breaker(give_up_after_s, rng)
         self._limit, self._pace = self._throttle.limit, self._throttle.pace
         self._give_up_after_s = give_up_after_s
-        self._turned_away_since: float | None = None
+        self._rejections = Streak()
         self._n_calls = 0
         self.in_flight = 0
         self.down: str | None = None
@@ -62,8 +63,8 @@ class Keeper:
         """A try has ended."""
         self.in_flight -= 1
         if outcome.end == "ok" and not ticket.skipped:
-            self._turned_away_since = None
-            self._throttle.ok(ticket, now)
+            self._rejections.end()
+            self._throttle.answered(ticket, now)
             self._close()
         elif outcome.end == "turned_away":
             self._turned_away(ticket, outcome, now)
@@ -80,43 +81,39 @@ class Keeper:
         if self._breaker.is_probe(ticket):
             self._close()
         self._throttle.turned_away(ticket, self.in_flight, now, outcome.retry_after_s)
-        if self._turned_away_since is None:
-            self._turned_away_since = now
-        waited_s, asked_s = now - self._turned_away_since, outcome.retry_after_s or 0.0
+        self._rejections.add(ticket, now)
+        asked_s, waited_s = outcome.retry_after_s or 0.0, self._rejections.lasts_s(now)
+        too_long = waited_s >= self._give_up_after_s and self._rejections.is_enough(self._n_calls)
         if asked_s >= TOO_LONG_S and asked_s > self._give_up_after_s:
             self.down = f"turns requests away and asks to come back in {asked_s:.0f} s ({outcome.reason})"
-        elif self.in_flight == 0 and waited_s >= self._give_up_after_s and waited_s > 0:
+        elif too_long and self.in_flight == 0:  # what is in flight may yet be answered
             self.down = f"has turned every request away for {waited_s:.0f} s ({outcome.reason})"
 
     def _failed(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         if not self._breaker.is_open:
             self._throttle.failed(ticket, self.in_flight, now)
-        if self._breaker.failed(ticket, now, outcome.reason, self._n_calls):
-            self._give_up_if_due(now)
+        self._breaker.failed(ticket, now, outcome.reason, self._n_calls)
+        self._give_up_if_due(now)
 
     def _give_up_if_due(self, now: float) -> None:
-        if self._breaker.is_open and now >= self._breaker.gives_up_at:
+        if now >= self._breaker.gives_up_at():
             self.down = self._breaker.describe_end(now)
 
     def tick(self, now: float, n_waiting: int) -> None:
         """Time has passed: let more in, or give the provider up, where it is due."""
         self._give_up_if_due(now)
-        if self._step_at(n_waiting) <= now and self.in_flight >= self.limit:
+        if self._limit.next_step_at(n_waiting) <= now and self.in_flight >= self.limit:
             self._limit.step(self._throttle.n_entered, now)
 
     def look_again_at(self, now: float, n_waiting: int) -> float:
         """Return when time alone may let a waiting call in; infinity where somebody has to leave first."""
         if self._breaker.is_open:
-            times = (self._breaker.gives_up_at, self._breaker.probe_at, self._pace.next_at)
+            times = (self._breaker.gives_up_at(), self._breaker.probe_at, self._pace.next_at)
             return min(at for at in (*times, math.inf) if at > now)
         if self.in_flight < self.limit:
             self._pace.held(now)
             return self._pace.next_at
-        return self._step_at(n_waiting)
-
-    def _step_at(self, n_waiting: int) -> float:
-        limit = self._limit
-        return limit.step_at if limit.may_step(n_waiting) else math.inf
+        return self._limit.next_step_at(n_waiting)
 
     def heed(self, rate: RateHeaders, tokens_a_call: int, now: float) -> None:
         """The provider says what is left."""

@@ -5,12 +5,12 @@ from typing import Literal
 
 from synth_pipeline.contracts.errors import TransientCallError
 
-TOO_MANY, UNAVAILABLE, OVERLOADED = 429, 503, 529
+UNAVAILABLE, OVERLOADED = 503, 529  # 529 is Anthropic's
 
 End = Literal["ok", "turned_away", "failed", "neutral"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ticket:
     """The right to have one request in flight.
 
@@ -19,15 +19,13 @@ class Ticket:
         level: how many were in flight with it when it was let in.
         entered_at: when, by the gate's clock.
         first: whether its call was never tried before.
-        probe: whether it alone was let in to see if a dead provider is back.
         skipped: whether nothing was sent after all.
     """
 
     number: int
     level: int
     entered_at: float
-    first: bool = True
-    probe: bool = False
+    first: bool
     skipped: bool = field(default=False, init=False)
 
     def skip(self) -> None:
@@ -55,7 +53,10 @@ OK, NEUTRAL = Outcome("ok"), Outcome("neutral")
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
-    """Return how a try ended that raised `error`, or nothing."""
+    """Return how a try ended that raised `error`, or nothing.
+
+    A provider that says it is overloaded, or unavailable until a time, turns away as one does that says 429.
+    """
     if error is None:
         return OK
     if not isinstance(error, TransientCallError):
