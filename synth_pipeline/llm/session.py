@@ -19,6 +19,7 @@ from synth_pipeline.llm.receipts import Desk
 MAX_ASKS = 2
 BLOCK = 16  # requests that are read together: reading them holds up what is in flight
 CHUNK = 32  # results given back together: while they are used, the event loop stands still
+MOST_AHEAD, ROUNDS_AHEAD = 400, 6  # calls that wait: the gate asks for more room where work outlasts a refusal
 READ_AHEAD = 1024  # requests between the first unfinished one and the last that was read, at least
 GRACE_S = 15.0  # how long answers that will be billed are awaited where a stage ends early
 
@@ -36,7 +37,7 @@ class Session:
         provider = desk.provider
         self._provider, self._queue, self._tally, self._tell = provider, desk.queue, desk.tally, desk.tell
         self._ledger, self._find_buyer, self._count_replay = ledger, find_buyer, desk.count_replay
-        n_at_once = provider.max_concurrency * 2
+        n_at_once = max(2 * provider.max_concurrency, min(MOST_AHEAD, ROUNDS_AHEAD * provider.max_concurrency))
         self._results: InOrder[CallResult] = InOrder(max(READ_AHEAD, n_at_once), CHUNK)
         self._places = asyncio.Semaphore(n_at_once + BLOCK)
         self._tasks: set[asyncio.Task[None]] = set()
